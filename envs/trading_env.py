@@ -1,0 +1,151 @@
+"""One account on recorded bars as a Gymnasium environment."""
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.config import EnvConfig
+from envs.embedded import EMBEDDED_ENV
+from envs.rendering import History
+from envs.replay_env import INFO_FIELDS, ReplayCore
+from rl_trader.decision import ACCOUNT_FEATURES
+from rl_trader.errors import ConfigError
+from rl_trader.features import resolve_features
+from rl_trader.market import MarketData, Period
+from rl_trader.observed_market import ObservedMarket
+from rl_trader.state import EVENT_NAMES
+
+Observation = NDArray[np.float32]
+
+
+class TradingEnv(gymnasium.Env[Observation, Any]):
+    """A trading account of a Binance USD-M perpetual contract.
+
+    ## Description
+    The agent holds one account with at most one position (one-way mode, USDT margin). At every bar's close it chooses a
+    target position; the order fills at the next bar's open. Fees, slippage, funding, margin brackets, the protective
+    stop and liquidation on the mark price are those of ``rl_trader.replay``, whose docstring gives the order of events.
+
+    ## Action Space
+    ``Discrete(len(levels))``: index of a target position in ``config.trading.levels`` (short, flat, long by default); or
+    ``Box(-1, 1, (1,))`` if ``levels`` is empty. Targets are fractions of ``max_exposure``, the notional over the margin
+    balance. A target that differs from the exposure by no more than the rebalance band sends no order; flat is always
+    reached exactly.
+
+    ## Observation Space
+    ``Box(-10, 10, (window * features + account features,), float32)``: market features of the last ``window`` bars,
+    oldest first, scaled by frozen means and deviations of the training period; then the account part, rounded to 1e-6.
+    Both are cut at -10 and 10. ``observation_table`` of this module prints the rows of any configuration; the default's:
+
+    {observation_table}
+
+    ## Rewards
+    ``config.reward`` over ``config.reward_scale``. By default the change of the log margin balance in units of the bar
+    volatility; a ruined account counts as 1e-4 of the initial balance.
+
+    ## Starting State
+    A random bar of the period (or its first), flat or with a random position opened at its close without a fee;
+    ``config.episode`` chooses.
+
+    ## Episode End
+    Terminated: the position was liquidated whole, or the balance cannot carry the smallest order. Truncated: the episode
+    has its number of bars, or the recording, a gap-free stretch of it, or the period ends.
+
+    ## Info
+    ``price_pnl + fees + slippage + funding + liquidation`` is the step's change of the margin balance, each in USDT in
+    the sign of the wallet's change; besides ``margin_balance``, ``margin_balance_before``, ``insurance`` (the part of
+    ``liquidation`` that the insurance fund bore), ``traded_notional``, ``exposure``, ``bar`` (row of the market's bars),
+    ``symbol`` (its index), ``events`` (sum of bits) and ``event_names``.
+
+    ## Arguments
+    ``market``: ``MarketData`` or ``ObservedMarket``, None for the embedded market; ``config``: ``EnvConfig``;
+    ``period``: bars that are played; ``render_mode``: ``ansi`` or ``rgb_array``.
+
+    ## Version History
+    v0: first.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}  # type: ignore[misc]
+
+    def __init__(
+        self,
+        market: MarketData | ObservedMarket | None = None,
+        config: EnvConfig | None = None,
+        period: Period | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Prepare the account.
+
+        Args:
+            market: Bars, with features or without; None is the embedded market.
+            config: None is the default, or the embedded market's own.
+            period: Bars that are played; None is all of them.
+            render_mode: None, ``ansi`` or ``rgb_array``.
+
+        Raises:
+            ConfigError: If a setting cannot be used or the period has no bar to play.
+        """
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ConfigError(f"render_mode must be ansi or rgb_array, was {render_mode!r}")
+        self.core = ReplayCore(market, config, period or Period(), 1)
+        self.observation_space = self.core.observation_space
+        self.action_space = self.core.action_space
+        self.render_mode = render_mode
+        self._observations = self.core.simulator.new_observations()
+        self._rewards = np.zeros(1)
+        self._is_seeded = False
+        self._history = History(self.core.observed.market) if render_mode is not None else None
+
+    @property
+    def config(self) -> EnvConfig:
+        """Return the configuration, with the fitted reward scale."""
+        return self.core.config
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode: the first of ``seed``, or the next one."""
+        super().reset(seed=seed)
+        keys: NDArray[np.int64] | None = None
+        if seed is not None:
+            keys = np.array([seed], np.int64)
+        elif not self._is_seeded:
+            keys = self.np_random.integers(0, 2**31, 1)
+        self._is_seeded = True
+        self.core.reset(keys, self._observations)
+        if self._history is not None:
+            self._history.begin(self.core.simulator.states[0])
+        return self._observations[0].copy(), {}
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:  # noqa: ANN401 - as in Gymnasium
+        """Play one bar."""
+        self.core.step(np.asarray(action).reshape(1, *self.action_space.shape), self._observations, self._rewards)  # type: ignore[misc]
+        outcome = self.core.simulator.outcomes[0]
+        *values, terminated, truncated = outcome.item()
+        info: dict[str, Any] = dict(zip(INFO_FIELDS, values, strict=True))
+        info["event_names"] = [name for bit, name in EVENT_NAMES.items() if info["events"] & bit]
+        if self._history is not None:
+            self._history.add(outcome)
+        return self._observations[0].copy(), float(self._rewards[0]), terminated, truncated, info
+
+    def render(self) -> Any:  # noqa: ANN401 - a string or an array, as in Gymnasium
+        """Return the account as a line of text, or the episode as a picture (height, width, 3)."""
+        if self._history is None:
+            raise ConfigError("rendering was not asked for; make the environment with render_mode ansi or rgb_array")
+        return self._history.line() if self.render_mode == "ansi" else self._history.picture()
+
+
+def observation_table(config: EnvConfig) -> str:
+    """Return the rows of the observation table of a configuration: index, name, meaning."""
+    described = {f.name: f.description for f in resolve_features(config.features)} | ACCOUNT_FEATURES
+    rows = [(str(i), name, described[name.partition("[")[0]]) for i, name in enumerate(config.schema.names())]
+    widths = [max(len(row[k]) for row in rows) for k in range(2)]
+    return "\n    ".join(f"| {i:>{widths[0]}} | {name:<{widths[1]}} | {meaning} |" for i, name, meaning in rows)
+
+
+if TradingEnv.__doc__:
+    TradingEnv.__doc__ = TradingEnv.__doc__.replace("{observation_table}", observation_table(EnvConfig()))
+
+__all__ = ["EMBEDDED_ENV", "TradingEnv", "observation_table"]

@@ -1,0 +1,1 @@
+"""The market and the money of Binance USD-M perpetual futures; no reinforcement learning."""

@@ -1,0 +1,275 @@
+"""From account to observation, from action to orders: the same code in training, back-test, paper and live trading.
+
+The policy sees the scaled market features of its window and the account part that ``account_part`` writes. Its action
+is a target position, a fraction of ``max_exposure`` in [-1, 1]; ``order_legs`` turns it into order amounts at the close
+of the bar that was observed.
+
+``settings`` is a record of ``DECISION_DTYPE``; ``terms`` and ``brackets`` are described in ``ledger``.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_trader import ledger
+from rl_trader.errors import ConfigError
+from rl_trader.kernels import inlined, kernel, records
+from rl_trader.ledger import Account, Brackets, Terms
+
+DECISION_DTYPE: Final = np.dtype(
+    [
+        ("max_exposure", np.float64),  # notional over margin balance at action 1
+        ("rebalance_band", np.float64),  # exposure; smaller differences send no order
+        ("reserve", np.float64),  # fraction of the available balance and of the bracket's limit kept free
+    ]
+)
+
+ACCOUNT_FEATURES: Final = {
+    "exposure": "signed notional over margin balance, over max_exposure",
+    "unrealized_pnl": "unrealized PnL over margin balance",
+    "margin_ratio": "maintenance margin over the position's margin, at most 1; 0 when flat",
+    "liquidation_distance": "distance of the mark price to the liquidation price over the mark price, 0 to 1; 1 when none",
+    "bars_held": "n / (n + 64) for n bars since the position was opened",
+    "hours_to_funding": "hours to the next funding settlement over 8",
+    "last_funding_rate": "last settled funding rate in units of 0.1 %",
+    "fee_level": "taker fee in units of 0.1 %",
+}
+NUM_ACCOUNT_FEATURES: Final = len(ACCOUNT_FEATURES)
+
+HALF_LIFE_BARS: Final = 64.0  # bars held at which `bars_held` is one half
+FUNDING_HOURS: Final = 8.0
+RATE_UNIT: Final = 0.001
+ACCOUNT_LIMIT: Final = 10.0  # account features are cut there
+UNITS_PER_ONE: Final = 1e6  # account features are rounded to 1e-6, so that 1e-8 USDT in a wallet cannot move them
+
+
+class DecisionSettings(Protocol):
+    """What the functions of this file read from a record of ``DECISION_DTYPE``."""
+
+    max_exposure: float
+    rebalance_band: float
+    reserve: float
+
+
+class MarketState(NamedTuple):
+    """What the account part needs of the bar that just closed."""
+
+    mark_price: float
+    hours_to_funding: float
+    last_funding_rate: float
+
+
+class OrderLegs(NamedTuple):
+    """The order of one decision: first a reduce-only leg, then an opening leg; 0 is no order."""
+
+    reduce_amount: float  # base asset, signed against the position
+    open_amount: float  # base asset, signed
+
+
+@kernel
+def exposure(account: Account, mark_price: float) -> float:
+    """Return the signed notional over the margin balance; 0 when flat or when nothing is left."""
+    balance = ledger.margin_balance(account, mark_price)
+    if account.position_amount == 0.0 or balance <= 0.0:
+        return 0.0
+    return account.position_amount * mark_price / balance
+
+
+@kernel
+def _rounded(value: float) -> float:
+    value = min(max(value, -ACCOUNT_LIMIT), ACCOUNT_LIMIT)
+    return float(np.rint(value * UNITS_PER_ONE) / UNITS_PER_ONE)
+
+
+@inlined
+def account_part(
+    account: Account,
+    market: MarketState,
+    bars_held: int,
+    taker_fee: float,
+    max_exposure: float,
+    terms: Terms,
+    brackets: Brackets,
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Return the account part of the observation in the order of ``ACCOUNT_FEATURES``, cut at 10, rounded to 1e-6."""
+    mark_price = market.mark_price
+    margin_ratio = 0.0
+    distance = 1.0
+    profit = 0.0
+    share = 0.0
+    if account.position_amount != 0.0:
+        balance = max(ledger.margin_balance(account, mark_price), 1.0 / ledger.UNITS_PER_USDT)
+        share = account.position_amount * mark_price / balance / max_exposure
+        profit = ledger.unrealized_pnl(account, mark_price) / balance
+        margin = ledger.position_margin(account, mark_price, terms)
+        maintenance = ledger.maintenance_margin(account, mark_price, terms, brackets)
+        margin_ratio = maintenance / margin if margin > maintenance else 1.0
+        price = ledger.liquidation_price(account, terms, brackets)
+        if price > 0.0:
+            distance = min(abs(mark_price - price) / mark_price, 1.0)
+    return (
+        _rounded(share),
+        _rounded(profit),
+        _rounded(margin_ratio),
+        _rounded(distance),
+        _rounded(bars_held / (bars_held + HALF_LIFE_BARS)),
+        _rounded(market.hours_to_funding / FUNDING_HOURS),
+        _rounded(market.last_funding_rate / RATE_UNIT),
+        _rounded(taker_fee / RATE_UNIT),
+    )
+
+
+@kernel
+def _largest_open_amount(
+    account: Account, price: float, fee_rate: float, settings: DecisionSettings, terms: Terms
+) -> float:
+    """Return how much the balance carries at ``price``, with the reserve kept free, beyond the position held."""
+    available = ledger.available_balance(account, price, terms) * (1.0 - settings.reserve)
+    cost = price * (1.0 / terms.leverage + fee_rate)
+    limit = terms.max_notional * (1.0 - settings.reserve) / price - abs(account.position_amount)
+    return max(min(available / cost, limit), 0.0)
+
+
+@inlined
+def order_legs(
+    target: float,
+    account: Account,
+    price: float,
+    mark_price: float,
+    fee_rate: float,
+    settings: DecisionSettings,
+    terms: Terms,
+    brackets: Brackets,
+) -> OrderLegs:
+    """Return the order amounts that move the account to a target position, decided at the close of a bar.
+
+    Args:
+        target: Fraction of ``max_exposure`` in [-1, 1]; 0 closes the position exactly.
+        account: At that close.
+        price: Last price at that close, USDT.
+        mark_price: Mark price at that close, USDT.
+        fee_rate: Taker fee of the account.
+        settings: Exposure limit, band and reserve.
+        terms: Of the symbol.
+        brackets: Of all symbols.
+
+    An opening leg under the minimum notional is dropped; a leg is never larger than one market order may be.
+    """
+    held = account.position_amount
+    if target == 0.0:
+        return OrderLegs(-_limited(held, terms), 0.0)
+    wanted_exposure = target * settings.max_exposure
+    if abs(wanted_exposure - exposure(account, mark_price)) <= settings.rebalance_band:
+        return OrderLegs(0.0, 0.0)
+    balance = ledger.margin_balance(account, mark_price)
+    wanted = ledger.round_amount(wanted_exposure * balance / price, terms) if balance > 0.0 else 0.0
+    if held * wanted > 0.0 and abs(wanted) < abs(held):
+        return OrderLegs(_limited(ledger.sum_of_amounts(wanted, -held, terms), terms), 0.0)
+    reduce_amount = 0.0
+    after = account
+    if held * wanted < 0.0:
+        reduce_amount = -_limited(held, terms)
+        if reduce_amount != -held:  # more than one market order: the rest of the flip waits for the next bar
+            return OrderLegs(reduce_amount, 0.0)
+        after = ledger.apply_fill(account, -held, price, fee_rate, terms).account
+    opening = ledger.sum_of_amounts(wanted, -after.position_amount, terms)
+    size = min(abs(opening), _largest_open_amount(after, price, fee_rate, settings, terms), terms.max_quantity)
+    open_amount = ledger.round_amount(size if opening > 0.0 else -size, terms)
+    if abs(open_amount) * price < terms.min_notional:
+        open_amount = 0.0
+    return OrderLegs(reduce_amount, open_amount)
+
+
+@kernel
+def _limited(amount: float, terms: Terms) -> float:
+    """Return an amount cut to the largest market order."""
+    return max(min(amount, terms.max_quantity), -terms.max_quantity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionMap:
+    """What an action means: a target position as a fraction of ``max_exposure``."""
+
+    levels: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    """Targets of the discrete actions; empty for a continuous action in [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        if any(not -1.0 <= level <= 1.0 for level in self.levels):
+            raise ConfigError(f"action levels must lie in [-1, 1], were {self.levels}; give fractions of max_exposure")
+        if len(set(self.levels)) != len(self.levels) or len(self.levels) == 1:
+            raise ConfigError(f"action levels must be two or more different numbers, were {self.levels}")
+
+    @property
+    def is_discrete(self) -> bool:
+        """Return whether actions are indices into ``levels``."""
+        return bool(self.levels)
+
+    def targets(self, actions: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Return the targets (num_actions,) of discrete actions (num_actions,) or continuous ones (num_actions, 1)."""
+        if self.levels:
+            return np.asarray(self.levels, np.float64)[actions]
+        return np.clip(np.asarray(actions, np.float64).reshape(-1), -1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationSchema:
+    """The layout of an observation: ``window`` rows of market features, oldest first, then the account part."""
+
+    features: tuple[str, ...]
+    account_features: tuple[str, ...] = tuple(ACCOUNT_FEATURES)
+    window: int = 1
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.account_features if name not in ACCOUNT_FEATURES]
+        if unknown:
+            raise ConfigError(f"unknown account feature {unknown[0]!r}; choose from {', '.join(ACCOUNT_FEATURES)}")
+        if self.window < 1:
+            raise ConfigError(f"window must be at least 1 bar, was {self.window}")
+
+    @property
+    def size(self) -> int:
+        """Return the number of entries of an observation."""
+        return self.window * len(self.features) + len(self.account_features)
+
+    @property
+    def account_columns(self) -> NDArray[np.int64]:
+        """Return which entries of ``account_part`` are used, in order."""
+        order = list(ACCOUNT_FEATURES)
+        return np.array([order.index(name) for name in self.account_features], np.int64)
+
+    def names(self) -> list[str]:
+        """Return the name of every entry; ``name[-k]`` is the feature k bars before the newest."""
+        lags = range(self.window - 1, -1, -1)
+        market = [f"{name}[-{lag}]" if lag else name for lag in lags for name in self.features]
+        return market + list(self.account_features)
+
+
+def observe(
+    rows: NDArray[np.float32],
+    account: Account,
+    market: MarketState,
+    bars_held: int,
+    taker_fee: float,
+    max_exposure: float,
+    schema: ObservationSchema,
+    terms: NDArray[np.void],
+    brackets: Brackets,
+) -> NDArray[np.float32]:
+    """Return one observation (schema.size,), as the replay kernel writes it.
+
+    Args:
+        rows: (window, num_features) scaled market features, oldest first.
+        account: At the close of the newest bar.
+        market: Of the newest bar.
+        bars_held: Since the position was opened.
+        taker_fee: Of the account.
+        max_exposure: Notional over margin balance at action 1.
+        schema: Layout of the observation.
+        terms: (1,) record of ``TERMS_DTYPE``.
+        brackets: (num_rows, 4).
+    """
+    part = account_part(account, market, bars_held, taker_fee, max_exposure, records(terms)[0], brackets)
+    chosen = np.array(part, np.float64)[schema.account_columns]
+    return np.concatenate([rows.reshape(-1), chosen.astype(np.float32)])

@@ -1,0 +1,300 @@
+"""Account arithmetic of a USD-M perpetual contract, as pure functions.
+
+One symbol, one-way mode, USDT collateral, isolated or cross margin. Whatever moves or measures money in the replay goes
+through this file: the replay kernel and the order sizing of the decision code.
+
+Sources (read 2026-10): Binance USD-M FAQ "Leverage and Margin", "How to Calculate Liquidation Price", "Liquidation
+Protocols", "Introduction to Funding Rates"; field names follow ``GET /fapi/v3/account`` and
+``GET /fapi/v1/leverageBracket``. What the exchange does not publish is marked "assumption".
+
+Units: prices in USDT per unit of the base asset, amounts in the base asset, money in USDT, rates as fractions. Amounts
+are signed: positive long, negative short. Cash flows carry the sign of the wallet's change, as the exchange's income
+does: a fee and paid funding are negative.
+
+``terms`` is a record of ``TERMS_DTYPE``; ``brackets`` is (num_rows, 4) with the columns cap, rate, amount and floor of
+all symbols one below the other, of which a symbol owns ``terms.first_bracket`` to ``terms.last_bracket``.
+"""
+
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_trader.kernels import kernel
+
+TERMS_DTYPE: Final = np.dtype(
+    [
+        ("tick_size", np.float64),  # USDT
+        ("price_scale", np.float64),  # 10 ** decimals of a price
+        ("step_size", np.float64),  # base asset, of market orders
+        ("amount_scale", np.float64),  # 10 ** decimals of an amount
+        ("max_quantity", np.float64),  # base asset, of one market order
+        ("min_notional", np.float64),  # USDT
+        ("taker_fee", np.float64),  # fraction of the notional
+        ("liquidation_fee", np.float64),  # fraction of the liquidated notional
+        ("leverage", np.float64),  # set on the symbol
+        ("max_notional", np.float64),  # USDT, the bracket's limit at this leverage
+        ("is_isolated", np.bool_),
+        ("first_bracket", np.int64),
+        ("last_bracket", np.int64),
+    ]
+)
+
+CAP: Final = 0
+RATE: Final = 1
+AMOUNT: Final = 2
+FLOOR: Final = 3
+
+UNITS_PER_USDT: Final = 1e8  # the exchange books in units of 1e-8
+GRID_TOLERANCE: Final = 1e-9  # of a tick or step: what binary fractions may miss a grid point by
+
+Brackets = NDArray[np.float64]
+
+
+class Terms(Protocol):
+    """What the functions of this file read from a record of ``TERMS_DTYPE``."""
+
+    tick_size: float
+    price_scale: float
+    step_size: float
+    amount_scale: float
+    max_quantity: float
+    min_notional: float
+    taker_fee: float
+    liquidation_fee: float
+    leverage: float
+    max_notional: float
+    is_isolated: bool
+    first_bracket: int
+    last_bracket: int
+
+
+class Account(NamedTuple):
+    """One account with at most one position."""
+
+    wallet_balance: float  # USDT, without unrealized PnL, with the isolated wallet
+    position_amount: float  # base asset, signed
+    entry_price: float  # USDT; 0 when flat
+    isolated_wallet: float  # USDT assigned to the position; 0 when flat or in cross margin
+
+
+class Fill(NamedTuple):
+    """An account after a fill, and what the fill booked."""
+
+    account: Account
+    realized_pnl: float  # USDT
+    fee: float  # USDT, not positive
+
+
+class Liquidation(NamedTuple):
+    """An account after a liquidation, and what it booked."""
+
+    account: Account
+    notional: float  # USDT that was liquidated
+    fee: float  # USDT, not positive: the liquidation fee
+    insurance: float  # USDT, not negative: loss beyond the margin, borne by the insurance fund
+
+
+@kernel
+def booked(cash: float) -> float:
+    """Return an amount of money rounded to the exchange's unit of 1e-8 USDT (halves to even; assumption)."""
+    return float(np.rint(cash * UNITS_PER_USDT) / UNITS_PER_USDT)
+
+
+@kernel
+def round_price_down(price: float, terms: Terms) -> float:
+    """Return the highest tick not above a price."""
+    ticks = np.floor(price / terms.tick_size + GRID_TOLERANCE)
+    return float(np.rint(ticks * terms.tick_size * terms.price_scale) / terms.price_scale)
+
+
+@kernel
+def round_price_up(price: float, terms: Terms) -> float:
+    """Return the lowest tick not below a price."""
+    ticks = np.ceil(price / terms.tick_size - GRID_TOLERANCE)
+    return float(np.rint(ticks * terms.tick_size * terms.price_scale) / terms.price_scale)
+
+
+@kernel
+def round_amount(amount: float, terms: Terms) -> float:
+    """Return a signed amount rounded toward zero to the step size."""
+    steps = np.floor(abs(amount) / terms.step_size + GRID_TOLERANCE)
+    size = np.rint(steps * terms.step_size * terms.amount_scale) / terms.amount_scale
+    return float(size if amount > 0.0 else -size)
+
+
+@kernel
+def sum_of_amounts(first: float, second: float, terms: Terms) -> float:
+    """Return the sum of two amounts on the step grid, on the grid again."""
+    return float(np.rint((first + second) * terms.amount_scale) / terms.amount_scale)
+
+
+@kernel
+def fill_price(price: float, amount: float, slippage: float, terms: Terms) -> float:
+    """Return a price moved by ``slippage`` (fraction) and rounded to the tick, both against the trader."""
+    if amount > 0.0:
+        return round_price_up(price * (1.0 + slippage), terms)
+    return max(round_price_down(price * (1.0 - slippage), terms), terms.tick_size)
+
+
+@kernel
+def unrealized_pnl(account: Account, mark_price: float) -> float:
+    """Return the open position's profit at a mark price."""
+    return account.position_amount * (mark_price - account.entry_price)
+
+
+@kernel
+def margin_balance(account: Account, mark_price: float) -> float:
+    """Return wallet balance and unrealized PnL."""
+    return account.wallet_balance + unrealized_pnl(account, mark_price)
+
+
+@kernel
+def position_margin(account: Account, mark_price: float, terms: Terms) -> float:
+    """Return the margin balance that backs the position: its isolated wallet, or in cross margin the whole wallet."""
+    backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
+    return backing + unrealized_pnl(account, mark_price)
+
+
+@kernel
+def bracket_of(notional: float, terms: Terms, brackets: Brackets) -> int:
+    """Return the row of the bracket with floor < notional <= cap; the last one beyond all caps."""
+    row = terms.first_bracket
+    while row < terms.last_bracket and notional > brackets[row, CAP]:
+        row += 1
+    return row
+
+
+@kernel
+def maintenance_margin(account: Account, mark_price: float, terms: Terms, brackets: Brackets) -> float:
+    """Return ``notional * rate - amount`` of the notional's bracket."""
+    notional = abs(account.position_amount) * mark_price
+    row = bracket_of(notional, terms, brackets)
+    return float(notional * brackets[row, RATE] - brackets[row, AMOUNT])
+
+
+@kernel
+def available_balance(account: Account, mark_price: float, terms: Terms) -> float:
+    """Return what new orders may use; unrealized profit counts in cross margin."""
+    if terms.is_isolated:
+        return account.wallet_balance - account.isolated_wallet
+    initial_margin = abs(account.position_amount) * mark_price / terms.leverage
+    return margin_balance(account, mark_price) - initial_margin
+
+
+@kernel
+def liquidation_price(account: Account, terms: Terms, brackets: Brackets) -> float:
+    """Return the mark price at which the position's margin equals its maintenance margin; 0 if there is none.
+
+    Solves ``W + q * (p - entry) = |q| * p * rate - amount`` in the bracket that applies at the solution. The left side
+    less the right is monotone in ``p``, so that walking from bracket to bracket towards the solution ends.
+    """
+    q = account.position_amount
+    if q == 0.0:
+        return 0.0
+    backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
+    row = bracket_of(abs(q) * account.entry_price, terms, brackets)
+    price = 0.0
+    direction = 0
+    while True:
+        price = (backing + brackets[row, AMOUNT] - q * account.entry_price) / (abs(q) * brackets[row, RATE] - q)
+        notional = abs(q) * price
+        if notional > brackets[row, CAP] and row < terms.last_bracket and direction >= 0:
+            row += 1
+            direction = 1
+        elif notional <= brackets[row, FLOOR] and row > terms.first_bracket and direction <= 0:
+            row -= 1
+            direction = -1
+        else:
+            return max(price, 0.0)
+
+
+@kernel
+def apply_fill(account: Account, amount: float, price: float, fee_rate: float, terms: Terms) -> Fill:
+    """Return the account after a fill that adds to, reduces or closes the position; a flip is two fills.
+
+    Adding averages the entry price and assigns the initial margin to an isolated position; reducing releases the
+    isolated wallet in proportion.
+    """
+    held = account.position_amount
+    fee = -booked(abs(amount) * price * fee_rate)
+    remaining = sum_of_amounts(held, amount, terms)
+    if held * amount >= 0.0:
+        entry_price = (abs(held) * account.entry_price + abs(amount) * price) / abs(remaining)
+        added = booked(abs(amount) * price / terms.leverage) if terms.is_isolated else 0.0
+        wallet_balance = booked(account.wallet_balance + fee)
+        return Fill(Account(wallet_balance, remaining, entry_price, booked(account.isolated_wallet + added)), 0.0, fee)
+    realized = booked(-amount * (price - account.entry_price))
+    wallet_balance = booked(account.wallet_balance + realized + fee)
+    if remaining == 0.0:
+        return Fill(Account(wallet_balance, 0.0, 0.0, 0.0), realized, fee)
+    isolated_wallet = booked(account.isolated_wallet * abs(remaining) / abs(held))
+    return Fill(Account(wallet_balance, remaining, account.entry_price, isolated_wallet), realized, fee)
+
+
+@kernel
+def opening_cost(amount: float, price: float, mark_price: float, fee_rate: float, terms: Terms) -> float:
+    """Return what an opening market order needs: initial margin, open loss against the mark price, and the fee."""
+    notional = abs(amount) * price
+    open_loss = max(amount * (price - mark_price), 0.0)
+    return notional / terms.leverage + open_loss + notional * fee_rate
+
+
+@kernel
+def settle_funding(account: Account, mark_price: float, funding_rate: float, terms: Terms) -> tuple[Account, float]:
+    """Return the account after one settlement, and the cash flow; longs pay shorts when the rate is positive."""
+    cash = -booked(account.position_amount * mark_price * funding_rate)
+    isolated_wallet = account.isolated_wallet
+    if terms.is_isolated and account.position_amount != 0.0:
+        isolated_wallet = booked(isolated_wallet + cash)
+    wallet_balance = booked(account.wallet_balance + cash)
+    return Account(wallet_balance, account.position_amount, account.entry_price, isolated_wallet), cash
+
+
+@kernel
+def _liquidate_part(account: Account, amount: float, price: float, terms: Terms) -> Liquidation:
+    """Liquidate ``amount`` (signed against the position) at ``price``; the fee is paid out of the margin that is left."""
+    remaining = sum_of_amounts(account.position_amount, amount, terms)
+    realized = booked(-amount * (price - account.entry_price))
+    margin_left = max(position_margin(account, price, terms), 0.0)
+    fee = -min(booked(abs(amount) * price * terms.liquidation_fee), booked(margin_left))
+    backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
+    insurance = 0.0
+    if remaining == 0.0:
+        insurance = max(-booked(backing + realized + fee), 0.0)
+    cash = realized + fee + insurance
+    isolated_wallet = booked(account.isolated_wallet + cash) if terms.is_isolated and remaining != 0.0 else 0.0
+    entry_price = account.entry_price if remaining != 0.0 else 0.0
+    after = Account(booked(account.wallet_balance + cash), remaining, entry_price, isolated_wallet)
+    return Liquidation(after, abs(amount) * price, fee, insurance)
+
+
+@kernel
+def liquidate(account: Account, price: float, terms: Terms, brackets: Brackets) -> Liquidation:
+    """Return the account after the exchange has liquidated it at a mark price.
+
+    Assumption (the exchange publishes no exact algorithm): the position is reduced to the cap of the next lower
+    bracket, again until its margin ratio is under 100 %, or closed whole in the lowest bracket. Isolated, never more
+    than the isolated wallet is lost; cross, the wallet stops at zero.
+    """
+    notional = 0.0
+    fee = 0.0
+    insurance = 0.0
+    while account.position_amount != 0.0:
+        held = account.position_amount
+        row = bracket_of(abs(held) * price, terms, brackets)
+        kept = 0.0
+        if row > terms.first_bracket and position_margin(account, price, terms) > 0.0:
+            kept = round_amount(held * (brackets[row, FLOOR] / (abs(held) * price)), terms)
+            if kept == held:  # less than the tolerance above the cap
+                kept = round_amount(held - np.sign(held) * terms.step_size, terms)
+        part = _liquidate_part(account, sum_of_amounts(kept, -held, terms), price, terms)
+        account = part.account
+        notional += part.notional
+        fee += part.fee
+        insurance += part.insurance
+        if account.position_amount != 0.0 and position_margin(account, price, terms) > maintenance_margin(
+            account, price, terms, brackets
+        ):
+            break
+    return Liquidation(account, notional, fee, insurance)

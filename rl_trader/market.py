@@ -1,0 +1,291 @@
+"""Klines, mark price, funding and signals of one or several symbols, aligned into the arrays that the kernels read.
+
+Every number of a bar's record is known at the bar's close. Where a series is not recorded the market is refused, or
+built under an assumption that the configuration names and that ``MarketData.assumptions`` repeats.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rl_trader.bars import BAR_DTYPE, FUNDING_DTYPE, MS_PER_HOUR, OHLC
+from rl_trader.contract import ContractTerms
+from rl_trader.errors import ConfigError, DataError
+from rl_trader.funding import check_funding, funding_holes
+from rl_trader.klines import check_klines, describe_hole, find_segments, interval_ms, utc
+from rl_trader.mark_price import align_mark_price
+from rl_trader.state import EPISODE_DTYPE
+
+BASE_FUNDING_RATE: Final = 0.0001  # 0.01 % per 8 hours: the interest part of the rate (Binance FAQ "Funding Rates")
+BASE_FUNDING_HOURS: Final = 8
+SIGNAL_PREFIX: Final = "signal_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """What to do where a series is not recorded."""
+
+    missing_funding: Literal["refuse", "zero", "base"] = "refuse"
+    """Settlements that are not recorded: refuse the data, or assume rate 0, or the base rate of 0.01 % per 8 hours."""
+    missing_mark: Literal["refuse", "last"] = "refuse"
+    """Bars without a mark price: refuse the data, or assume that the mark price is the last price."""
+    holes: Literal["refuse", "split"] = "refuse"
+    """Missing bars: refuse the data, or split the recording there, so that no episode crosses the hole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolTables:
+    """The recorded tables of one symbol, as the store returns them.
+
+    Columns of ``klines`` whose names begin with ``signal_`` become named signals.
+    """
+
+    terms: ContractTerms
+    klines: pd.DataFrame
+    mark_prices: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # by interval
+    funding: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A gap-free stretch of one symbol's bars."""
+
+    symbol: int  # index into MarketData.symbols
+    start: int  # first row of MarketData.bars
+    stop: int  # one after the last row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketData:
+    """Aligned bars of one or several symbols, one symbol below the other."""
+
+    interval: str
+    bars: NDArray[np.void]  # (num_bars,) of BAR_DTYPE
+    fundings: NDArray[np.void]  # (num_settlements,) of FUNDING_DTYPE
+    segments: tuple[Segment, ...]
+    signals: dict[str, NDArray[np.float64]]  # each (num_bars,)
+    terms: tuple[ContractTerms, ...]
+    assumptions: tuple[str, ...]  # sentences
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols in the order of their index."""
+        return tuple(terms.symbol for terms in self.terms)
+
+    @property
+    def interval_ms(self) -> int:
+        """Return the length of a bar in milliseconds."""
+        return interval_ms(self.interval)
+
+    @property
+    def bars_per_year(self) -> float:
+        """Return the number of bars in 365 days."""
+        return 365 * 24 * MS_PER_HOUR / self.interval_ms
+
+    def rows(self, symbol: int) -> slice:
+        """Return the rows of ``bars`` that belong to a symbol."""
+        own = [segment for segment in self.segments if segment.symbol == symbol]
+        return slice(own[0].start, own[-1].stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time ``[since, until)``; None is the begin or end of the recording."""
+
+    since: int | None = None  # ms UTC
+    until: int | None = None  # ms UTC
+
+    def __str__(self) -> str:
+        return f"{utc(self.since) if self.since is not None else 'begin'} to " + (
+            utc(self.until) if self.until is not None else "end"
+        )
+
+
+def build_market(tables: Sequence[SymbolTables], interval: str, assumptions: Assumptions | None = None) -> MarketData:
+    """Align the recorded tables of one or several symbols.
+
+    Raises:
+        DataError: If a table is damaged, has a hole, or a series is missing and no assumption is named.
+    """
+    assumed = assumptions or Assumptions()
+    parts: list[NDArray[np.void]] = []
+    settlements: list[NDArray[np.void]] = []
+    segments: list[Segment] = []
+    notes: list[str] = []
+    num_bars = num_settlements = 0
+    for index, symbol in enumerate(tables):
+        name = f"{symbol.terms.symbol} {interval}"
+        check_klines(symbol.klines, name=name, interval=interval)
+        bars, stretches = _fill_bars(symbol.klines, interval, name, assumed, len(segments))
+        notes += align_mark_price(bars, symbol.mark_prices, interval, name, assumed.missing_mark == "last")
+        fundings, note = _settlements(symbol, bars, interval_ms(interval), assumed)
+        notes += note
+        _write_funding(bars, fundings, interval_ms(interval), symbol.terms.funding_interval_hours, num_settlements)
+        segments += [Segment(index, num_bars + start, num_bars + stop) for start, stop in stretches]
+        parts.append(bars)
+        settlements.append(fundings)
+        num_bars += len(bars)
+        num_settlements += len(fundings)
+    return MarketData(
+        interval=interval,
+        bars=np.concatenate(parts) if len(parts) > 1 else parts[0],
+        fundings=np.concatenate(settlements),
+        segments=tuple(segments),
+        signals=_signals(tables),
+        terms=tuple(symbol.terms for symbol in tables),
+        assumptions=tuple(notes),
+    )
+
+
+def _fill_bars(
+    klines: pd.DataFrame, interval: str, name: str, assumed: Assumptions, num_segments: int
+) -> tuple[NDArray[np.void], list[tuple[int, int]]]:
+    open_time = klines["open_time"].to_numpy(np.int64)
+    hole = describe_hole(open_time, interval_ms(interval), name)
+    if hole is not None and assumed.holes == "refuse":
+        raise DataError(f"{hole}; or set data.holes to split, which trains on both sides of a hole but never across it")
+    bars = np.zeros(len(klines), BAR_DTYPE)
+    bars["open_time"] = open_time
+    for column in OHLC:
+        bars[column] = klines[column].to_numpy(np.float64)
+    bars["volume"] = klines["volume"].to_numpy(np.float64)
+    recorded = "taker_buy_volume" in klines
+    bars["taker_buy_volume"] = klines["taker_buy_volume"].to_numpy(np.float64) if recorded else np.nan
+    stretches = find_segments(open_time, interval_ms(interval))
+    for number, (start, stop) in enumerate(stretches):
+        bars["segment"][start:stop] = num_segments + number
+    return bars, stretches
+
+
+def _settlements(
+    symbol: SymbolTables, bars: NDArray[np.void], bar_ms: int, assumed: Assumptions
+) -> tuple[NDArray[np.void], list[str]]:
+    """Return the settlements of FUNDING_DTYPE from the first bar's open to the last bar's close, and assumptions."""
+    name = symbol.terms.symbol
+    first, end = int(bars["open_time"][0]), int(bars["open_time"][-1]) + bar_ms
+    recorded = check_funding(symbol.funding, name=name) if symbol.funding is not None else None
+    times = np.empty(0, np.int64) if recorded is None else recorded["funding_time"].to_numpy(np.int64)
+    rates = np.empty(0) if recorded is None else recorded["funding_rate"].to_numpy(np.float64)
+    inside = (times >= first) & (times < end)
+    times, rates = times[inside], rates[inside]
+    missing = _missing_times(recorded, first, end, symbol.terms.funding_interval_hours * MS_PER_HOUR)
+    notes: list[str] = []
+    if len(missing):
+        where = f"{name} funding is not recorded at {len(missing)} of {len(missing) + len(times)} settlements"
+        if assumed.missing_funding == "refuse":
+            raise DataError(
+                f"{where}, the first {utc(int(missing[0]))}; download it, choose a period that has it, or set"
+                " data.missing_funding to zero or base"
+            )
+        hours = symbol.terms.funding_interval_hours
+        rate = 0.0 if assumed.missing_funding == "zero" else BASE_FUNDING_RATE * hours / BASE_FUNDING_HOURS
+        notes.append(f"{where}: rate {rate:g} is assumed there")
+        times, rates = np.concatenate([times, missing]), np.concatenate([rates, np.full(len(missing), rate)])
+    order = np.argsort(times, kind="stable")
+    result = np.zeros(len(times), FUNDING_DTYPE)
+    result["funding_time"] = times[order]
+    result["funding_rate"] = rates[order]
+    result["mark_price"], note = _settlement_marks(symbol, bars, bar_ms, result["funding_time"])
+    return result[~np.isnan(result["mark_price"])], notes + note
+
+
+def _missing_times(recorded: pd.DataFrame | None, first: int, end: int, interval: int) -> NDArray[np.int64]:
+    """Return the settlement times in ``[first, end)`` that are not recorded, on the grid of the funding interval."""
+    grid = np.arange(-(-first // interval) * interval, end, interval, dtype=np.int64)
+    if recorded is None or not len(recorded):
+        return grid
+    times = recorded["funding_time"]
+    is_missing = (grid < int(times.iloc[0])) | (grid > int(times.iloc[-1]))
+    for after, before, _ in funding_holes(recorded):
+        is_missing |= (grid > after) & (grid < before)
+    return grid[is_missing]
+
+
+def _settlement_marks(
+    symbol: SymbolTables, bars: NDArray[np.void], bar_ms: int, times: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the mark price of every settlement: a recorded mark candle's open, else the bar's; NaN in a hole."""
+    row = np.searchsorted(bars["open_time"], times, side="right") - 1
+    offset = times - bars["open_time"][row]
+    marks = bars["mark_open"][row].copy()
+    marks[offset >= bar_ms] = np.nan
+    is_exact = offset == 0
+    for table in symbol.mark_prices.values():
+        mark_times = table["open_time"].to_numpy(np.int64)
+        at = np.minimum(np.searchsorted(mark_times, times), len(mark_times) - 1)
+        found = mark_times[at] == times
+        marks[found] = table["open"].to_numpy(np.float64)[at[found]]
+        is_exact |= found
+    num_inside = int((~is_exact & ~np.isnan(marks)).sum())
+    name = symbol.terms.symbol
+    if num_inside:
+        return marks, [f"{name}: {num_inside} settlements inside a bar use the mark price of the bar's open"]
+    return marks, []
+
+
+def _write_funding(
+    bars: NDArray[np.void], fundings: NDArray[np.void], bar_ms: int, hours: int, num_before: int
+) -> None:
+    close_time = bars["open_time"] + bar_ms
+    times = fundings["funding_time"]
+    settled = np.searchsorted(times, close_time, side="left")
+    bars["num_settled"] = settled + num_before
+    rates = np.concatenate([[0.0], fundings["funding_rate"]])
+    bars["last_funding_rate"] = rates[settled]
+    grid = hours * MS_PER_HOUR
+    following = -(-close_time // grid) * grid  # where no later settlement is recorded
+    if len(times):
+        recorded = times[np.minimum(settled, len(times) - 1)]
+        following = np.where(settled < len(times), recorded, following)
+    bars["hours_to_funding"] = (following - close_time) / MS_PER_HOUR
+
+
+def _signals(tables: Sequence[SymbolTables]) -> dict[str, NDArray[np.float64]]:
+    names = [str(column) for column in tables[0].klines.columns if str(column).startswith(SIGNAL_PREFIX)]
+    signals = {}
+    for name in names:
+        if any(name not in symbol.klines for symbol in tables):
+            raise DataError(f"signal column {name!r} is not in the klines of every symbol; add it or leave it out")
+        columns = [symbol.klines[name].to_numpy(np.float64) for symbol in tables]
+        signals[name.removeprefix(SIGNAL_PREFIX)] = np.concatenate(columns)
+    return signals
+
+
+def episode_table(market: MarketData, period: Period, warmup: int, episode_bars: int = 0) -> NDArray[np.void]:
+    """Return (num_segments,) of ``EPISODE_DTYPE``: where episodes may begin so that all played bars lie in a period.
+
+    Args:
+        market: The bars.
+        period: The bars that are played have their open times in it; the bars before serve as warm-up.
+        warmup: Bars before the first decision's bar that the features of the window need.
+        episode_bars: Bars of an episode; 0 is until the end of the segment.
+
+    Raises:
+        ConfigError: If no bar of the period can be played.
+    """
+    rows = []
+    longest = 0
+    for segment in market.segments:
+        open_time = market.bars["open_time"][segment.start : segment.stop]
+        begin = 0 if period.since is None else int(np.searchsorted(open_time, period.since))
+        stop = len(open_time) if period.until is None else int(np.searchsorted(open_time, period.until))
+        first_start = max(begin - 1, warmup)
+        longest = max(longest, stop - begin)
+        num_starts = stop - 1 - first_start
+        if num_starts < 1:
+            continue
+        if episode_bars:
+            num_starts = max(num_starts - episode_bars + 1, 1)
+        rows.append((segment.symbol, segment.start + first_start, num_starts, segment.start + stop - 1))
+    if not rows:
+        bars = market.bars["open_time"]
+        raise ConfigError(
+            f"no bar of the period {period} can be played: the recording of {', '.join(market.symbols)} goes from"
+            f" {utc(int(bars[0]))} to {utc(int(bars[-1]))} and {warmup} bars are warm-up of the features, the period"
+            f" has {longest}; choose a longer or another period"
+        )
+    return np.array(rows, EPISODE_DTYPE)

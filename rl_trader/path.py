@@ -1,0 +1,168 @@
+"""The way of last and mark price inside a bar: stops and liquidation, events 3 and 4 of the replay's order of events.
+
+Both prices move together in straight lines: open, low, high, close if the bar closes at or above its open, else open,
+high, low, close (assumption: klines do not tell the order).
+"""
+
+from typing import Final, NamedTuple
+
+from rl_trader import ledger
+from rl_trader.fills import market_order
+from rl_trader.kernels import kernel
+from rl_trader.ledger import Account, Brackets, Terms
+from rl_trader.state import (
+    LIQUIDATED,
+    REDUCED_BY_LIQUIDATION,
+    STOPPED,
+    TOOK_PROFIT,
+    Bar,
+    Costs,
+    Flows,
+    Progress,
+    Settings,
+)
+
+NEVER: Final = 2.0  # a fraction of a straight line that is never reached
+
+
+@kernel
+def _crossing(start: float, end: float, level: float, falling: bool) -> float:
+    """Return at which fraction of the way from ``start`` to ``end`` a level is reached; 0 if it lies behind."""
+    if level <= 0.0:
+        return NEVER
+    if falling:
+        if start <= level:
+            return 0.0
+        return (start - level) / (start - end) if end <= level else NEVER
+    if start >= level:
+        return 0.0
+    return (level - start) / (end - start) if end >= level else NEVER
+
+
+class Levels(NamedTuple):
+    """The prices that end or cut a position; 0 is none."""
+
+    stop: float
+    take_profit: float
+    liquidation: float
+
+
+@kernel
+def stop_price(account: Account, stop_loss: float, terms: Terms) -> float:
+    """Return the trigger of the protective stop: ``stop_loss`` below a long's or above a short's entry; 0 is none.
+
+    Rounded to the tick on the side of the entry price.
+    """
+    if stop_loss == 0.0 or account.position_amount == 0.0:
+        return 0.0
+    if account.position_amount > 0.0:
+        return ledger.round_price_up(account.entry_price * (1.0 - stop_loss), terms)
+    return ledger.round_price_down(account.entry_price * (1.0 + stop_loss), terms)
+
+
+@kernel
+def take_profit_price(account: Account, take_profit: float, terms: Terms) -> float:
+    """Return the trigger of the take-profit, rounded to the tick away from the entry price; 0 is none."""
+    if take_profit == 0.0 or account.position_amount == 0.0:
+        return 0.0
+    if account.position_amount > 0.0:
+        return ledger.round_price_up(account.entry_price * (1.0 + take_profit), terms)
+    return ledger.round_price_down(account.entry_price * (1.0 - take_profit), terms)
+
+
+@kernel
+def levels_of(account: Account, settings: Settings, terms: Terms, brackets: Brackets) -> Levels:
+    return Levels(
+        stop_price(account, settings.stop_loss, terms),
+        take_profit_price(account, settings.take_profit, terms),
+        ledger.liquidation_price(account, terms, brackets),
+    )
+
+
+@kernel
+def is_quiet(account: Account, levels: Levels, bar: Bar, settings: Settings) -> bool:
+    """Return whether no level lies within the bar, so that its path need not be walked."""
+    low = bar.mark_low if settings.stop_on_mark else bar.low
+    high = bar.mark_high if settings.stop_on_mark else bar.high
+    if account.position_amount > 0.0:
+        is_reached = bar.mark_low <= levels.liquidation or low <= levels.stop
+        return not (is_reached or (levels.take_profit > 0.0 and high >= levels.take_profit))
+    is_reached = (levels.liquidation > 0.0 and bar.mark_high >= levels.liquidation) or (
+        levels.stop > 0.0 and high >= levels.stop
+    )
+    return not (is_reached or low <= levels.take_profit)
+
+
+@kernel
+def _liquidated(progress: Progress, mark_price: float, terms: Terms, brackets: Brackets) -> Progress:
+    result = ledger.liquidate(progress.account, mark_price, terms, brackets)
+    f = progress.flows
+    event = LIQUIDATED if result.account.position_amount == 0.0 else REDUCED_BY_LIQUIDATION
+    flows = Flows(
+        f.fees,
+        f.slippage,
+        f.funding,
+        f.liquidation + result.fee + result.insurance,
+        f.insurance + result.insurance,
+        f.traded_notional + result.notional,
+        f.events | event,
+    )
+    return Progress(result.account, flows)
+
+
+@kernel
+def _walk_leg(
+    progress: Progress,
+    last_start: float,
+    last_end: float,
+    mark_start: float,
+    mark_end: float,
+    volume: float,
+    costs: Costs,
+    settings: Settings,
+    terms: Terms,
+    brackets: Brackets,
+) -> Progress:
+    """Move last and mark price in a straight line and play whatever they trigger on the way."""
+    while progress.account.position_amount != 0.0:
+        account = progress.account
+        levels = levels_of(account, settings, terms, brackets)
+        is_long = account.position_amount > 0.0
+        start = mark_start if settings.stop_on_mark else last_start
+        end = mark_end if settings.stop_on_mark else last_end
+        at_stop = _crossing(start, end, levels.stop, is_long) if volume > 0.0 else NEVER
+        at_profit = _crossing(start, end, levels.take_profit, not is_long) if volume > 0.0 else NEVER
+        at_liquidation = _crossing(mark_start, mark_end, levels.liquidation, is_long)
+        first = min(at_stop, at_profit, at_liquidation)
+        if first == NEVER:
+            break
+        mark_start += first * (mark_end - mark_start)
+        last_start += first * (last_end - last_start)
+        if at_liquidation == first:
+            price = mark_start if first == 0.0 else levels.liquidation
+            progress = _liquidated(progress, price, terms, brackets)
+            continue
+        is_stop = at_stop == first
+        price = last_start
+        if first > 0.0 and not settings.stop_on_mark:
+            price = levels.stop if is_stop else levels.take_profit
+        event = STOPPED if is_stop else TOOK_PROFIT
+        progress = market_order(progress, -account.position_amount, price, volume, event, costs, settings, terms)
+    return progress
+
+
+@kernel
+def walk_path(
+    progress: Progress, bar: Bar, costs: Costs, settings: Settings, terms: Terms, brackets: Brackets
+) -> Progress:
+    """Play events 3 and 4 of a bar: the path through its two extremes, with the nearer one in its direction last."""
+    is_rising = bar.close >= bar.open
+    last_1 = bar.low if is_rising else bar.high
+    last_2 = bar.high if is_rising else bar.low
+    mark_1 = bar.mark_low if is_rising else bar.mark_high
+    mark_2 = bar.mark_high if is_rising else bar.mark_low
+    progress = _walk_leg(
+        progress, bar.open, last_1, bar.mark_open, mark_1, bar.volume, costs, settings, terms, brackets
+    )
+    progress = _walk_leg(progress, last_1, last_2, mark_1, mark_2, bar.volume, costs, settings, terms, brackets)
+    return _walk_leg(progress, last_2, bar.close, mark_2, bar.mark_close, bar.volume, costs, settings, terms, brackets)

@@ -1,0 +1,202 @@
+"""Many accounts on recorded bars: the arrays behind the environments, the back-test and the evaluation.
+
+Holds no formula: every number comes from the kernels of ``replay``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_trader import replay
+from rl_trader.errors import ConfigError
+from rl_trader.kernels import records
+from rl_trader.ledger import Account
+from rl_trader.market import Period
+from rl_trader.observed_market import ObservedMarket
+from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
+from rl_trader.trading import TradingConfig, kernel_terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeConfig:
+    """How episodes begin and end, and which costs vary between them."""
+
+    episode_bars: int = 512
+    """Bars after which an episode is truncated; 0 is the end of the recording."""
+    random_start: bool = True
+    """Begin at a random bar of the period, else at its first."""
+    random_position: bool = True
+    """Begin short, flat or long at random, else flat."""
+    fee_scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor on the taker fee, drawn anew for every episode."""
+    slippage_scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor on the slippage, drawn anew for every episode."""
+
+    def __post_init__(self) -> None:
+        if self.episode_bars < 0:
+            raise ConfigError(f"episode_bars must not be negative, was {self.episode_bars}; 0 is the whole recording")
+        for name in ("fee_scale", "slippage_scale"):
+            low, high = getattr(self, name)
+            if not 0.0 <= low <= high < np.inf:
+                raise ConfigError(f"{name} must be two rising factors from 0 on, was {(low, high)}")
+
+
+FROM_FIRST_BAR = EpisodeConfig(episode_bars=0, random_start=False, random_position=False)
+
+
+def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: EpisodeConfig) -> NDArray[np.void]:
+    """Return the settings of a replay as the kernels read them, (1,) of ``SETTINGS_DTYPE``."""
+    settings = np.zeros(1, SETTINGS_DTYPE)
+    row = settings[0]
+    prices = observed.market.bars["close"]
+    smallest = max(
+        trading.smallest_order(terms, float(np.median(prices[observed.market.rows(symbol)])))
+        for symbol, terms in enumerate(observed.market.terms)
+    )
+    row["max_exposure"] = trading.max_exposure
+    row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
+    row["reserve"] = trading.reserve
+    row["initial_balance"] = trading.initial_balance
+    row["ruin_balance"] = smallest / min(trading.max_exposure, trading.leverage * (1.0 - trading.reserve))
+    row["half_spread"] = trading.slippage.half_spread
+    row["sqrt_impact"] = trading.slippage.sqrt_impact
+    row["linear_impact"] = trading.slippage.linear_impact
+    row["stop_loss"] = trading.stop_loss or 0.0
+    row["take_profit"] = trading.take_profit or 0.0
+    row["stop_on_mark"] = trading.stop_trigger == "mark"
+    row["random_start"] = episode.random_start
+    row["random_position"] = episode.random_position
+    row["fee_scale_low"], row["fee_scale_high"] = episode.fee_scale
+    row["slippage_scale_low"], row["slippage_scale_high"] = episode.slippage_scale
+    row["episode_bars"] = episode.episode_bars
+    row["window"] = observed.schema.window
+    if trading.initial_balance < row["ruin_balance"]:
+        raise ConfigError(
+            f"initial_balance {trading.initial_balance} USDT cannot carry the smallest order of {smallest:.2f} USDT at"
+            f" max_exposure {trading.max_exposure}; give more than {float(row['ruin_balance']):.2f} USDT"
+        )
+    return settings
+
+
+class Simulator:
+    """Replays recorded bars for ``num_accounts`` accounts.
+
+    ``states`` (of ``STATE_DTYPE``), ``outcomes`` (of ``OUTCOME_DTYPE``) and the observations (num_accounts,
+    observation size) are one array each, overwritten by every call.
+    """
+
+    def __init__(
+        self,
+        observed: ObservedMarket,
+        trading: TradingConfig,
+        episode: EpisodeConfig,
+        period: Period,
+        num_accounts: int,
+        *,
+        parallel: bool = False,
+    ) -> None:
+        """Prepare the arrays; ``reset`` comes before the first step.
+
+        Args:
+            observed: Market and features.
+            trading: How the accounts trade.
+            episode: How episodes begin and end.
+            period: The bars that are played.
+            num_accounts: Number of accounts.
+            parallel: Use all of numba's threads; the results are the same bits.
+
+        Raises:
+            ConfigError: If the period has no bar to play or the balance cannot carry an order.
+            ContractError: If a symbol does not allow the leverage.
+        """
+        self.observed = observed
+        self.trading = trading
+        self.num_accounts = num_accounts
+        self.states = np.zeros(num_accounts, STATE_DTYPE)
+        self.outcomes = np.zeros(num_accounts, OUTCOME_DTYPE)
+        self.settings = replay_settings(observed, trading, episode)
+        self.terms, self.brackets = kernel_terms(observed.market.terms, trading)
+        self.episodes = observed.episodes(period, episode.episode_bars)
+        self._step = replay.step_accounts_parallel if parallel else replay.step_accounts
+        self._columns = observed.schema.account_columns
+        self._bars = records(observed.market.bars)
+        self._kernel_arrays = tuple(records(array) for array in (self.settings, self.terms))
+        self._states = records(self.states)
+        self._outcomes = records(self.outcomes)
+        self._fundings = records(observed.market.fundings)
+        self._episodes = records(self.episodes)
+
+    def new_observations(self) -> NDArray[np.float32]:
+        """Return an array that ``step`` and ``reset`` can write observations into."""
+        return np.zeros((self.num_accounts, self.observed.schema.size), np.float32)
+
+    def seed(self, keys: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> None:
+        """Give accounts the keys of their random generators and begin counting their episodes at 0."""
+        chosen = slice(None) if which is None else which
+        self.states["key"][chosen] = keys[chosen]
+        self.states["episode"][chosen] = 0
+
+    def reset(self, observations: NDArray[np.float32], which: NDArray[np.bool_] | None = None) -> None:
+        """Begin an episode in the accounts of ``which`` (num_accounts,), all by default."""
+        chosen = np.ones(self.num_accounts, np.bool_) if which is None else which
+        settings, terms = self._kernel_arrays
+        replay.reset_accounts(
+            chosen,
+            self._states,
+            observations,
+            self._bars,
+            self.observed.rows,
+            self._columns,
+            self._episodes,
+            settings,
+            terms,
+            self.brackets,
+        )
+
+    def begin(self, stretch: np.void, balances: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
+        """Begin one episode from the first bar of a row of ``episodes`` in every account, flat, with given balances.
+
+        Args:
+            stretch: Record of ``EPISODE_DTYPE``.
+            balances: (num_accounts,) USDT.
+            observations: (num_accounts, observation size), written.
+        """
+        whole = self._episodes
+        self._episodes = records(np.array([stretch], EPISODE_DTYPE))
+        self.reset(observations)
+        self._episodes = whole
+        self.states["wallet_balance"] = balances
+        self.states["margin_balance"] = balances
+
+    def step(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
+        """Play one bar in every account and return whether an episode ended; nothing is reset.
+
+        Args:
+            targets: (num_accounts,) target positions, fractions of ``max_exposure`` in [-1, 1].
+            observations: (num_accounts, observation size), written.
+        """
+        settings, terms = self._kernel_arrays
+        return self._step(
+            targets,
+            self._states,
+            self._outcomes,
+            observations,
+            self._bars,
+            self.observed.rows,
+            self._columns,
+            self._fundings,
+            settings,
+            terms,
+            self.brackets,
+        )
+
+    def account(self, i: int) -> Account:
+        """Return the account with index ``i``."""
+        state = self.states[i]
+        return Account(
+            float(state["wallet_balance"]),
+            float(state["position_amount"]),
+            float(state["entry_price"]),
+            float(state["isolated_wallet"]),
+        )

@@ -1,0 +1,44 @@
+"""What every script shares: one sentence and exit code 2 for an error the user can mend, 130 for Ctrl-C."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+from rl_trader.errors import ConfigError, RlTraderError
+
+EXIT_USER_ERROR: Final = 2
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose own errors are sentences like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ConfigError instead of printing the usage."""
+        raise ConfigError(f"{message.rstrip('.')}; `python -m {self.prog} --help` lists what there is")
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a script's main function and leave the process with its exit code (0 for None)."""
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+    except RlTraderError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away, as in `... | head`: nothing to say, and nothing more to write at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def default_data_dir() -> Path:
+    """Return the folder of market data: ``$RL_TRADER_DATA``, or ``data`` in the working directory."""
+    return Path(os.environ.get("RL_TRADER_DATA") or "data")

@@ -1,0 +1,322 @@
+"""Tests of the contract terms: reading, inferring and refusing them."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import ccxt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rl_trader.contract import (
+    Bracket,
+    ContractTerms,
+    load_terms,
+    terms_from_binance,
+    terms_from_ccxt,
+)
+from rl_trader.errors import ContractError, DataError
+from rl_trader.store import DataStore
+
+SHIPPED = Path(__file__).parents[1] / "rl_trader" / "contracts" / "BTCUSDT.json"
+HOUR = 3_600_000
+# maint_amount of the second: 0 + 5 000 * (0.025 - 0.01) = 75; of the third: 75 + 20 000 * (0.05 - 0.025) = 575.
+ANSWERED_BRACKETS = [
+    {"initialLeverage": 50, "notionalCap": 5_000, "notionalFloor": 0, "maintMarginRatio": 0.01, "cum": 0.0},
+    {"initialLeverage": 20, "notionalCap": 20_000, "notionalFloor": 5_000, "maintMarginRatio": 0.025, "cum": 75.0},
+    {"initialLeverage": 7, "notionalCap": 90_000, "notionalFloor": 20_000, "maintMarginRatio": 0.05, "cum": 575.0},
+]
+
+
+def shipped_answers() -> dict[str, object]:
+    answers = json.loads(SHIPPED.read_text())
+    assert isinstance(answers, dict)
+    return answers
+
+
+def with_brackets(number: int, **changes: float) -> ContractTerms:
+    """Return BTCUSDT's terms with fields of bracket `number` (from 1) changed."""
+    terms = load_terms("BTCUSDT")
+    brackets = list(terms.brackets)
+    brackets[number - 1] = replace(brackets[number - 1], **changes)  # type: ignore[arg-type]
+    return replace(terms, brackets=tuple(brackets))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DataStore:
+    """Return a folder with klines of ADAUSDT, prices to four decimals and volumes in tens, and its brackets."""
+    store = DataStore(tmp_path)
+    opens = np.array([0.35, 0.3502, 0.3511])
+    table = pd.DataFrame(
+        {
+            "open_time": np.arange(3, dtype=np.int64) * 4 * HOUR,
+            "open": opens,
+            "high": opens + 0.001,
+            "low": opens - 0.0001,
+            "close": opens,
+            "volume": [120.0, 2_350.0, 90.0],
+        }
+    )
+    store.write("klines_4h", "ADAUSDT", table)
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "leverage_brackets.json").write_text(json.dumps({"ADAUSDT": ANSWERED_BRACKETS}))
+    return store
+
+
+def test_the_shipped_terms_are_the_exchanges_answers_of_their_day() -> None:
+    terms = load_terms("BTCUSDT")
+    assert (terms.tick_size, terms.step_size) == (Decimal("0.1"), Decimal("0.001"))
+    assert (terms.min_quantity, terms.max_quantity) == (Decimal("0.001"), Decimal(120))  # the market lot
+    assert (terms.min_notional, terms.taker_fee, terms.maker_fee) == (50.0, 0.0005, 0.0002)
+    assert (terms.liquidation_fee, terms.trigger_protect, terms.market_take_bound) == (0.0125, 0.05, 0.05)
+    assert (terms.funding_interval_hours, terms.funding_cap, terms.funding_floor) == (8, 0.003, -0.003)
+    assert (terms.multiplier_up, terms.multiplier_down) == (1.05, 0.95)
+    assert (terms.read_on, terms.inferred) == ("2026-09-15", ())
+    assert len(terms.brackets) == 12
+    assert terms.brackets[1] == Bracket(
+        notional_floor=300_000.0,
+        notional_cap=800_000.0,
+        maint_margin_rate=0.005,
+        maint_amount=300.0,
+        initial_leverage=100,
+    )
+
+
+def test_the_shipped_answers_are_the_recorded_ones(recorded_data: Path) -> None:
+    reference = recorded_data / "reference"
+    live = json.loads((reference / "live_rest_responses_2026-09-15.json").read_text())
+    answers = shipped_answers()
+    assert answers["exchangeInfo"] in live["GET /fapi/v1/exchangeInfo"]["symbols"]
+    funding = next(answer for name, answer in live.items() if name.startswith("GET /fapi/v1/fundingInfo"))
+    assert answers["fundingInfo"] in funding
+    brackets = json.loads((reference / "leverage_brackets.json").read_text())["BTCUSDT"]
+    assert answers["leverageBracket"] == {"symbol": "BTCUSDT", "brackets": brackets}
+
+
+def test_the_position_limit_is_the_cap_of_the_last_bracket_that_bears_the_leverage() -> None:
+    terms = load_terms("BTCUSDT")
+    assert terms.max_leverage == 150
+    # Bracket 1 bears 150, bracket 2 bears 100, bracket 6 bears 20, bracket 12 bears 1.
+    limits = {150: 300_000.0, 101: 300_000.0, 100: 800_000.0, 21: 70_000_000.0, 20: 100_000_000.0, 1: 1_800_000_000.0}
+    assert {leverage: terms.max_notional(leverage) for leverage in limits} == limits
+
+
+@pytest.mark.parametrize("leverage", [0, 151, 2.5, -1, math.nan, math.inf])
+def test_a_leverage_beyond_the_brackets_or_not_whole_is_refused(leverage: float) -> None:
+    with pytest.raises(ContractError, match=r"leverage of BTCUSDT must be a whole number from 1 to 150 and is"):
+        load_terms("BTCUSDT").check_leverage(leverage)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tick_size", Decimal(0)),
+        ("step_size", Decimal("NaN")),
+        ("max_quantity", Decimal("Infinity")),
+        ("min_notional", -5.0),
+        ("min_notional", math.nan),
+        ("taker_fee", math.nan),
+        ("maker_fee", -0.0001),
+        ("liquidation_fee", 1.0),
+        ("funding_interval_hours", 0),
+        ("funding_cap", -0.01),
+        ("funding_floor", 0.01),
+        ("multiplier_up", math.inf),
+        ("multiplier_down", 0.0),
+        ("trigger_protect", -1.0),
+        ("market_take_bound", math.nan),
+    ],
+)
+def test_a_number_out_of_range_is_named(name: str, value: float | Decimal) -> None:
+    with pytest.raises(ContractError, match=f"BTCUSDT {name} must be .* and is {value}; read the terms again"):
+        replace(load_terms("BTCUSDT"), **{name: value})  # type: ignore[arg-type]
+
+
+def test_a_smallest_order_above_the_largest_is_refused() -> None:
+    with pytest.raises(ContractError, match="BTCUSDT min_quantity must be at most max_quantity"):
+        replace(load_terms("BTCUSDT"), min_quantity=Decimal(121))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda: with_brackets(1, notional_floor=10.0), "bracket 1 must have notional_floor and maint_amount 0"),
+        (lambda: with_brackets(2, notional_floor=300_001.0), "bracket 2 must begin at 300000, where the last one"),
+        (lambda: with_brackets(2, notional_cap=200_000.0), "bracket 2 must have a finite notional_cap above"),
+        (lambda: with_brackets(12, notional_cap=math.inf), "bracket 12 must have a finite notional_cap above"),
+        (lambda: with_brackets(3, maint_margin_rate=math.nan), "bracket 3 must have a maint_margin_rate between"),
+        (lambda: with_brackets(3, maint_margin_rate=0.005), "bracket 3 must have a maint_margin_rate above 0.005"),
+        (lambda: with_brackets(3, initial_leverage=100), "bracket 3 must have a leverage below 100 and has 100"),
+        (lambda: with_brackets(12, initial_leverage=0), "bracket 12 must have an initial_leverage of at least 1"),
+        # 300 + 800 000 * (0.0065 - 0.005) = 1 500.
+        (lambda: with_brackets(3, maint_amount=1_501.0), r"bracket 3 must have the maint_amount 1500\.00 that"),
+        (lambda: with_brackets(3, maint_amount=math.nan), r"bracket 3 must have the maint_amount 1500\.00 that"),
+        (lambda: replace(load_terms("BTCUSDT"), brackets=()), "BTCUSDT must have a leverage bracket and has none"),
+        (
+            lambda: replace(load_terms("BTCUSDT"), brackets=load_terms("BTCUSDT").brackets[::-1]),
+            "bracket 1 must have notional_floor and maint_amount 0",
+        ),
+    ],
+)
+def test_brackets_that_contradict_each_other_are_refused(change: Callable[[], ContractTerms], fault: str) -> None:
+    with pytest.raises(ContractError, match=fault):
+        change()
+
+
+decimals = st.decimals(Decimal("1e-8"), Decimal(10**6), places=8)
+fractions = st.floats(0.0, 0.999)
+
+
+@given(st.lists(decimals, min_size=4, max_size=4), st.lists(fractions, min_size=5, max_size=5), st.integers(1, 8))
+def test_terms_survive_json(sizes: list[Decimal], rates: list[float], hours: int) -> None:
+    low, high = sorted(sizes[2:])
+    terms = replace(
+        load_terms("BTCUSDT"),
+        tick_size=sizes[0],
+        step_size=sizes[1],
+        min_quantity=low,
+        max_quantity=high,
+        taker_fee=rates[0],
+        maker_fee=rates[1],
+        liquidation_fee=rates[2],
+        funding_cap=rates[3],
+        funding_floor=-rates[4],
+        funding_interval_hours=hours,
+        inferred=("tick_size", "step_size"),
+    )
+    assert ContractTerms.from_json(json.loads(json.dumps(terms.to_json()))) == terms
+
+
+def test_stored_terms_with_a_missing_unknown_or_unreadable_field_are_refused() -> None:
+    data = load_terms("BTCUSDT").to_json()
+    with pytest.raises(ContractError, match=r"missing or unknown field \(rebate\)"):
+        ContractTerms.from_json(data | {"rebate": 1})
+    with pytest.raises(ContractError, match=r"missing or unknown field \(tick_size\)"):
+        ContractTerms.from_json({name: value for name, value in data.items() if name != "tick_size"})
+    with pytest.raises(ContractError, match="tick_size in terms of BTCUSDT must be a number and is 'small'"):
+        ContractTerms.from_json(data | {"tick_size": "small"})
+    with pytest.raises(ContractError, match="funding_interval_hours in terms of BTCUSDT must be a whole number"):
+        ContractTerms.from_json(data | {"funding_interval_hours": 7.5})
+    with pytest.raises(ContractError, match="brackets in terms of BTCUSDT must be a list"):
+        ContractTerms.from_json(data | {"brackets": 12})
+
+
+def test_an_answer_without_a_needed_part_is_refused_by_name() -> None:
+    answers = shipped_answers()
+    with pytest.raises(ContractError, match="terms of BTCUSDT must have commissionRate and have symbol, read_on"):
+        terms_from_binance({name: answer for name, answer in answers.items() if name != "commissionRate"})
+    info = answers["exchangeInfo"]
+    assert isinstance(info, dict)
+    few = [part for part in info["filters"] if part["filterType"] != "MARKET_LOT_SIZE"]
+    with pytest.raises(ContractError, match="exchangeInfo in terms of BTCUSDT must have a filter MARKET_LOT_SIZE"):
+        terms_from_binance(answers | {"exchangeInfo": info | {"filters": few}})
+    with pytest.raises(ContractError, match=r"exchangeInfo in terms of BTCUSDT must be an object and is None"):
+        terms_from_binance(answers | {"exchangeInfo": None})
+
+
+def test_funding_limits_that_the_exchange_does_not_list_are_assumed_and_named() -> None:
+    terms = terms_from_binance(shipped_answers() | {"fundingInfo": None})
+    assert (terms.funding_interval_hours, terms.funding_cap, terms.funding_floor) == (8, 0.02, -0.02)
+    assert terms.inferred == ("funding_interval_hours", "funding_cap", "funding_floor")
+
+
+def test_terms_out_of_ccxts_own_parsers_are_those_of_the_answers() -> None:
+    answers = shipped_answers()
+    exchange = ccxt.binanceusdm()
+    market = exchange.parse_market(answers["exchangeInfo"])
+    tiers = exchange.parse_market_leverage_tiers(answers["leverageBracket"], market)
+    fee = exchange.parse_trading_fee(answers["commissionRate"], market)
+    funding = {"info": answers["fundingInfo"]}
+    terms = terms_from_ccxt(market, tiers, fee, read_on="2026-09-15", funding=funding)
+    assert terms == load_terms("BTCUSDT")
+
+
+def test_the_folders_own_answers_come_before_the_shipped_ones(store: DataStore) -> None:
+    path = store.contract_terms_path("BTCUSDT")
+    path.parent.mkdir()
+    fees = {"makerCommissionRate": "0.0001", "takerCommissionRate": "0.0003"}
+    path.write_text(json.dumps(shipped_answers() | {"commissionRate": fees, "read_on": "2026-10-01"}))
+    terms = load_terms("BTCUSDT", store)
+    assert (terms.maker_fee, terms.taker_fee, terms.read_on) == (0.0001, 0.0003, "2026-10-01")
+
+
+def test_answers_without_an_account_are_completed_from_the_reference_and_the_shipped_fees(store: DataStore) -> None:
+    path = store.contract_terms_path("ADAUSDT")
+    path.parent.mkdir()
+    public = {name: shipped_answers()[name] for name in ("read_on", "exchangeInfo", "fundingInfo")}
+    path.write_text(json.dumps(public | {"symbol": "ADAUSDT"}))
+    terms = load_terms("ADAUSDT", store)
+    assert (terms.maker_fee, terms.taker_fee, terms.inferred) == (0.0002, 0.0005, ())
+    assert [bracket.maint_amount for bracket in terms.brackets] == [0.0, 75.0, 575.0]
+
+
+def test_a_contract_file_of_another_symbol_or_that_is_no_json_is_refused(store: DataStore) -> None:
+    path = store.contract_terms_path("ADAUSDT")
+    path.parent.mkdir()
+    path.write_text(SHIPPED.read_text())
+    with pytest.raises(ContractError, match="must hold the terms of ADAUSDT, not of BTCUSDT"):
+        load_terms("ADAUSDT", store)
+    path.write_text("{half")
+    with pytest.raises(ContractError, match=r"ADAUSDT\.json is not readable as JSON"):
+        load_terms("ADAUSDT", store)
+    path.write_text("[]")
+    with pytest.raises(ContractError, match=r"ADAUSDT\.json must hold a JSON object"):
+        load_terms("ADAUSDT", store)
+
+
+def test_terms_that_were_never_read_are_inferred_from_the_data_and_named(store: DataStore) -> None:
+    terms = load_terms("ADAUSDT", store)
+    assert (terms.tick_size, terms.step_size) == (Decimal("0.0001"), Decimal(1))
+    # The last bracket ends at 90 000 USDT; at the lowest price 0.3499 these are 257 216 coins: below 10^6.
+    assert (terms.min_quantity, terms.max_quantity) == (Decimal(1), Decimal(10**6))
+    assert (terms.min_notional, terms.liquidation_fee) == (5.0, 0.0125)
+    assert (terms.maker_fee, terms.taker_fee) == (0.0002, 0.0005)
+    assert set(terms.inferred) == {
+        *("tick_size", "step_size", "min_quantity", "max_quantity", "min_notional", "liquidation_fee"),
+        *("multiplier_up", "multiplier_down", "trigger_protect", "market_take_bound"),
+        *("funding_interval_hours", "funding_cap", "funding_floor"),
+    }
+
+
+def test_what_cannot_be_inferred_is_refused(store: DataStore) -> None:
+    with pytest.raises(ContractError, match=r"terms of ADAUSDT are not shipped, only those of BTCUSDT, and no data"):
+        load_terms("ADAUSDT")
+    with pytest.raises(DataError, match=r"ADAUSD has no klines in .*\(ADAUSDT\)"):
+        load_terms("ADAUSD", store)
+    (store.root / "reference" / "leverage_brackets.json").unlink()
+    with pytest.raises(
+        ContractError, match=r"leverage brackets of ADAUSDT are needed and .* run scripts.download ADAUSDT"
+    ):
+        load_terms("ADAUSDT", store)
+
+
+def test_the_brackets_of_every_symbol_of_the_exchange_load(recorded_data: Path) -> None:
+    table = json.loads((recorded_data / "reference" / "leverage_brackets.json").read_text())
+    answers = shipped_answers()
+    loaded = {
+        symbol: terms_from_binance(answers | {"symbol": symbol, "leverageBracket": {"brackets": brackets}})
+        for symbol, brackets in table.items()
+    }
+    assert len(loaded) == 858
+    for symbol, terms in loaded.items():
+        assert terms.max_notional(1) == table[symbol][-1]["notionalCap"]
+        assert terms.max_leverage == table[symbol][0]["initialLeverage"]
+
+
+def test_every_recorded_symbol_gets_terms_whose_tick_and_step_divide_its_data(recorded_data: Path) -> None:
+    store = DataStore.open(recorded_data)
+    inferred = [symbol for symbol in store.symbols("4h") if symbol != "BTCUSDT"]  # whose terms are shipped
+    for symbol in inferred:
+        terms = load_terms(symbol, store)
+        table = store.klines(symbol, store.intervals(symbol)[-1])
+        for values, step in ((table["close"], terms.tick_size), (table["volume"], terms.step_size)):
+            units = values.to_numpy() / float(step)
+            np.testing.assert_allclose(units, np.rint(units), rtol=1e-11, atol=1e-6)
+        assert {"tick_size", "step_size"} <= set(terms.inferred)
+    assert len(inferred) > 10
