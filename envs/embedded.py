@@ -3,12 +3,9 @@
 from functools import lru_cache
 from typing import Final
 
-from envs.config import EnvConfig
+from rl_trader.config import EnvConfig, EpisodeConfig, Slippage, TradingConfig
 from rl_trader.embedded import INTERVAL, STATE_FEATURE, embedded_market, embedded_terms
 from rl_trader.market import MarketData, SymbolTables, build_market
-from rl_trader.simulator import EpisodeConfig
-from rl_trader.slippage import Slippage
-from rl_trader.trading import TradingConfig
 
 NUM_BARS: Final = 100_000
 SEED: Final = 0

@@ -41,8 +41,8 @@ class History:
 
     def picture(self) -> NDArray[np.uint8]:
         """Return price, exposure and margin balance of the episode so far, (height, width, 3)."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - only a picture needs it
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
         rows = np.array([row for row, _, _ in self._rows])
         times = self._market.bars["open_time"][rows].astype("datetime64[ms]") + np.timedelta64(

@@ -7,9 +7,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.config import EnvConfig, bar_volatility
 from envs.embedded import EMBEDDED_ENV, embedded_market_data
-from envs.rewards import reward_kernel
+from envs.rewards import bar_volatility, reward_kernel
+from rl_trader.config import EnvConfig
 from rl_trader.decision import ACCOUNT_LIMIT, ActionMap
 from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket, observe_market
@@ -53,7 +53,7 @@ class ReplayCore:
         self.config = config
         self.observed = observed
         self.simulator = Simulator(observed, config.trading, config.episode, period, num_envs, parallel=parallel)
-        self.action_map: ActionMap = config.trading.action_map
+        self.action_map: ActionMap = ActionMap(levels=config.trading.levels)
         self._write_rewards = reward_kernel(config.reward)
         self._reward_scale = float(config.reward_scale or 1.0)
         self._reward_states = np.zeros((num_envs, NUM_REWARD_STATES))

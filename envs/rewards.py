@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rl_trader.errors import ConfigError
 from rl_trader.kernels import records
+from rl_trader.market import MarketData, Period, episode_table
 
 RUIN_FRACTION: Final = 1e-4  # of the initial balance: what a ruined account counts as
 SHARPE_RATE: Final = 0.01  # weight of the newest return in the moving moments
@@ -153,3 +154,15 @@ def reward_kernel(name: str) -> WriteRewards:
             ) from error
 
     return checked
+
+
+def bar_volatility(market: MarketData, period: Period) -> float:
+    """Return the standard deviation of the log returns of a period's bars, pooled over the symbols."""
+    returns = []
+    for episode in episode_table(market, period, 0):
+        close = market.bars["close"][episode["first_start"] : episode["last_bar"] + 1]
+        returns.append(np.diff(np.log(close)))
+    volatility = float(np.std(np.concatenate(returns)))
+    if volatility == 0.0:
+        raise ConfigError(f"the prices of {', '.join(market.symbols)} do not move in the period; give a reward_scale")
+    return volatility

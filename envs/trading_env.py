@@ -6,14 +6,14 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.config import EnvConfig
 from envs.embedded import EMBEDDED_ENV
 from envs.rendering import History
 from envs.replay_env import INFO_FIELDS, ReplayCore
-from rl_trader.decision import ACCOUNT_FEATURES
+from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.features import resolve_features
 from rl_trader.market import MarketData, Period
+from rl_trader.observation import ACCOUNT_FEATURES
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.state import EVENT_NAMES
 

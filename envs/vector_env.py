@@ -7,8 +7,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.config import EnvConfig
 from envs.replay_env import INFO_FIELDS, ReplayCore
+from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket

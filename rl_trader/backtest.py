@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_trader.config import TradingConfig
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.policy import Policy
 from rl_trader.simulator import FROM_FIRST_BAR, Simulator
 from rl_trader.state import OUTCOME_DTYPE
-from rl_trader.trading import TradingConfig
 
 Decide = Callable[[int, NDArray[np.float32]], NDArray[np.float64]]
 

@@ -17,6 +17,7 @@ from rl_trader import ledger
 from rl_trader.errors import ConfigError
 from rl_trader.kernels import inlined, kernel, records
 from rl_trader.ledger import Account, Brackets, Terms
+from rl_trader.observation import ObservationSchema
 
 DECISION_DTYPE: Final = np.dtype(
     [
@@ -25,18 +26,6 @@ DECISION_DTYPE: Final = np.dtype(
         ("reserve", np.float64),  # fraction of the available balance and of the bracket's limit kept free
     ]
 )
-
-ACCOUNT_FEATURES: Final = {
-    "exposure": "signed notional over margin balance, over max_exposure",
-    "unrealized_pnl": "unrealized PnL over margin balance",
-    "margin_ratio": "maintenance margin over the position's margin, at most 1; 0 when flat",
-    "liquidation_distance": "distance of the mark price to the liquidation price over the mark price, 0 to 1; 1 when none",
-    "bars_held": "n / (n + 64) for n bars since the position was opened",
-    "hours_to_funding": "hours to the next funding settlement over 8",
-    "last_funding_rate": "last settled funding rate in units of 0.1 %",
-    "fee_level": "taker fee in units of 0.1 %",
-}
-NUM_ACCOUNT_FEATURES: Final = len(ACCOUNT_FEATURES)
 
 HALF_LIFE_BARS: Final = 64.0  # bars held at which `bars_held` is one half
 FUNDING_HOURS: Final = 8.0
@@ -213,39 +202,6 @@ class ActionMap:
         return np.clip(np.asarray(actions, np.float64).reshape(-1), -1.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservationSchema:
-    """The layout of an observation: ``window`` rows of market features, oldest first, then the account part."""
-
-    features: tuple[str, ...]
-    account_features: tuple[str, ...] = tuple(ACCOUNT_FEATURES)
-    window: int = 1
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.account_features if name not in ACCOUNT_FEATURES]
-        if unknown:
-            raise ConfigError(f"unknown account feature {unknown[0]!r}; choose from {', '.join(ACCOUNT_FEATURES)}")
-        if self.window < 1:
-            raise ConfigError(f"window must be at least 1 bar, was {self.window}")
-
-    @property
-    def size(self) -> int:
-        """Return the number of entries of an observation."""
-        return self.window * len(self.features) + len(self.account_features)
-
-    @property
-    def account_columns(self) -> NDArray[np.int64]:
-        """Return which entries of ``account_part`` are used, in order."""
-        order = list(ACCOUNT_FEATURES)
-        return np.array([order.index(name) for name in self.account_features], np.int64)
-
-    def names(self) -> list[str]:
-        """Return the name of every entry; ``name[-k]`` is the feature k bars before the newest."""
-        lags = range(self.window - 1, -1, -1)
-        market = [f"{name}[-{lag}]" if lag else name for lag in lags for name in self.features]
-        return market + list(self.account_features)
-
-
 def observe(
     rows: NDArray[np.float32],
     account: Account,
@@ -271,5 +227,5 @@ def observe(
         brackets: (num_rows, 4).
     """
     part = account_part(account, market, bars_held, taker_fee, max_exposure, records(terms)[0], brackets)
-    chosen = np.array(part, np.float64)[schema.account_columns]
+    chosen = np.array(part, np.float64)[list(schema.account_columns)]
     return np.concatenate([rows.reshape(-1), chosen.astype(np.float32)])

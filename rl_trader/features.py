@@ -137,33 +137,6 @@ FEATURES: Final[Mapping[str, str]] = {
 }
 """Every built-in feature by the form of its name, with its description."""
 
-DEFAULT_FEATURES: Final[tuple[str, ...]] = (
-    "log_return_1",
-    "log_return_4",
-    "log_return_16",
-    "log_return_48",
-    "log_return_192",
-    "realised_volatility_16",
-    "realised_volatility_48",
-    "realised_volatility_192",
-    "parkinson_volatility_48",
-    "garman_klass_volatility_16",
-    "relative_strength_14",
-    "trend_strength_48",
-    "trend_strength_336",
-    "moving_average_gap_20",
-    "moving_average_gap_200",
-    "channel_position_48",
-    "volume_ratio_48",
-    "taker_imbalance_16",
-    "mark_premium",
-    "last_funding_rate",
-    "hour_sin",
-    "hour_cos",
-    "weekday_sin",
-    "weekday_cos",
-)
-"""For bars of 30 minutes: from one bar to a week (336)."""
 
 
 def resolve_features(names: Sequence[str]) -> tuple[Feature, ...]:

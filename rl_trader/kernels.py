@@ -46,8 +46,11 @@ _SOURCE_HASH = _source_hash()
 
 
 def _compile(function: Callable[P, R], **options: object) -> Callable[P, R]:
+    # Numba's cache tells functions apart by name and signature only: one source compiled with different options needs
+    # a folder for each.
+    folder = cache_dir() / "-".join(sorted(options))
     previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_dir())
+    numba.config.CACHE_DIR = str(folder)
     try:
         return cast(Callable[P, R], numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function))
     finally:
@@ -70,8 +73,8 @@ def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _prefetch_row(_typing: object, array: types.Array, row: types.Integer, offset: types.Integer) -> tuple[Any, Any]:
-    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+def _prefetch_line(_typing: object, array: types.Array, row: types.Integer, offset: types.Integer) -> tuple[Any, Any]:
+    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own
         table = context.make_array(array)(context, builder, arguments[0])
         stride = builder.extract_value(table.strides, 0)
         step = builder.add(builder.mul(arguments[1], stride), arguments[2])
@@ -89,11 +92,11 @@ def _prefetch_row(_typing: object, array: types.Array, row: types.Integer, offse
     return types.void(array, types.int64, types.int64), codegen
 
 
-@numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
+@inlined
 def prefetch_row(array: NDArray[Any], row: int, num_bytes: int) -> None:
     """Ask the processor for the cache lines of a row before it is read."""
     for offset in range(0, num_bytes, CACHE_LINE):
-        _prefetch_row(array, row, offset)
+        _prefetch_line(array, row, offset)
 
 
 def records(array: NDArray[np.void]) -> NDArray[np.void]:

@@ -6,13 +6,14 @@ built under an assumption that the configuration names and that ``MarketData.ass
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rl_trader.bars import BAR_DTYPE, FUNDING_DTYPE, MS_PER_HOUR, OHLC
+from rl_trader.config import Assumptions
 from rl_trader.contract import ContractTerms
 from rl_trader.errors import ConfigError, DataError
 from rl_trader.funding import check_funding, funding_holes
@@ -23,18 +24,6 @@ from rl_trader.state import EPISODE_DTYPE
 BASE_FUNDING_RATE: Final = 0.0001  # 0.01 % per 8 hours: the interest part of the rate (Binance FAQ "Funding Rates")
 BASE_FUNDING_HOURS: Final = 8
 SIGNAL_PREFIX: Final = "signal_"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumptions:
-    """What to do where a series is not recorded."""
-
-    missing_funding: Literal["refuse", "zero", "base"] = "refuse"
-    """Settlements that are not recorded: refuse the data, or assume rate 0, or the base rate of 0.01 % per 8 hours."""
-    missing_mark: Literal["refuse", "last"] = "refuse"
-    """Bars without a mark price: refuse the data, or assume that the mark price is the last price."""
-    holes: Literal["refuse", "split"] = "refuse"
-    """Missing bars: refuse the data, or split the recording there, so that no episode crosses the hole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_trader.decision import ObservationSchema
 from rl_trader.features import compute, resolve_features, warmup_bars
 from rl_trader.market import MarketData, Period, episode_table
+from rl_trader.observation import ObservationSchema
 from rl_trader.scaling import Scaling, fit_scaling, scale
 
 

@@ -3,44 +3,18 @@
 Holds no formula: every number comes from the kernels of ``replay``.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader import replay
+from rl_trader.config import EpisodeConfig, TradingConfig
 from rl_trader.errors import ConfigError
 from rl_trader.kernels import records
 from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
-from rl_trader.trading import TradingConfig, kernel_terms
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodeConfig:
-    """How episodes begin and end, and which costs vary between them."""
-
-    episode_bars: int = 512
-    """Bars after which an episode is truncated; 0 is the end of the recording."""
-    random_start: bool = True
-    """Begin at a random bar of the period, else at its first."""
-    random_position: bool = True
-    """Begin short, flat or long at random, else flat."""
-    fee_scale: tuple[float, float] = (1.0, 1.0)
-    """Range of the factor on the taker fee, drawn anew for every episode."""
-    slippage_scale: tuple[float, float] = (1.0, 1.0)
-    """Range of the factor on the slippage, drawn anew for every episode."""
-
-    def __post_init__(self) -> None:
-        if self.episode_bars < 0:
-            raise ConfigError(f"episode_bars must not be negative, was {self.episode_bars}; 0 is the whole recording")
-        for name in ("fee_scale", "slippage_scale"):
-            low, high = getattr(self, name)
-            if not 0.0 <= low <= high < np.inf:
-                raise ConfigError(f"{name} must be two rising factors from 0 on, was {(low, high)}")
-
+from rl_trader.trading import kernel_terms, smallest_order
 
 FROM_FIRST_BAR = EpisodeConfig(episode_bars=0, random_start=False, random_position=False)
 
@@ -51,7 +25,7 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
     row = settings[0]
     prices = observed.market.bars["close"]
     smallest = max(
-        trading.smallest_order(terms, float(np.median(prices[observed.market.rows(symbol)])))
+        smallest_order(terms, float(np.median(prices[observed.market.rows(symbol)])))
         for symbol, terms in enumerate(observed.market.terms)
     )
     row["max_exposure"] = trading.max_exposure
@@ -119,7 +93,7 @@ class Simulator:
         self.terms, self.brackets = kernel_terms(observed.market.terms, trading)
         self.episodes = observed.episodes(period, episode.episode_bars)
         self._step = replay.step_accounts_parallel if parallel else replay.step_accounts
-        self._columns = observed.schema.account_columns
+        self._columns = np.array(observed.schema.account_columns, np.int64)
         self._bars = records(observed.market.bars)
         self._kernel_arrays = tuple(records(array) for array in (self.settings, self.terms))
         self._states = records(self.states)

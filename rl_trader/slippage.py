@@ -5,31 +5,11 @@ order's part of the bar's volume. The square-root law of impact: Toth et al. 201
 critical nature of liquidity"; linear impact: Garleanu and Pedersen 2013.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from rl_trader.errors import ConfigError
 from rl_trader.kernels import kernel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slippage:
-    """Slippage of a market order, as a fraction of its price."""
-
-    half_spread: float
-    """Fraction of the price that every market order pays (0.0001 is one basis point)."""
-    sqrt_impact: float = 0.0
-    """Fraction of the price at an order as large as the bar's volume, growing with the square root of its share."""
-    linear_impact: float = 0.0
-    """Fraction of the price at an order as large as the bar's volume, growing with its share."""
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if not (np.isfinite(value) and 0.0 <= value < 1.0):
-                raise ConfigError(f"slippage {name} must be a fraction in [0, 1), was {value}")
 
 
 class SlippageSettings(Protocol):

@@ -15,9 +15,7 @@ EXIT_INCOMPLETE: Final = 1
 
 def _parser() -> Parser:
     parser = Parser(prog="scripts.doctor", description=__doc__)
-    parser.add_argument(
-        "--rest-url", default="https://fapi.binance.com", help="address to ping (default: %(default)s)"
-    )
+    parser.add_argument("--rest-url", default="https://fapi.binance.com", help="address to ping (default: %(default)s)")
     parser.add_argument(
         "--data", type=Path, default=default_data_dir(), help="folder of market data (default: %(default)s)"
     )

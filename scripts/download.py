@@ -12,12 +12,8 @@ from scripts._cli import Parser, default_data_dir, run
 
 def _parser() -> Parser:
     parser = Parser(prog="scripts.download", description=__doc__)
-    parser.add_argument(
-        "symbols", nargs="+", metavar="SYMBOL", help="as the exchange writes it, e.g. BTCUSDT"
-    )
-    parser.add_argument(
-        "--interval", required=True, help="of the klines: 1m, 5m, 15m, 30m, 1h, 4h, 8h, 1d, ..."
-    )
+    parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="as the exchange writes it, e.g. BTCUSDT")
+    parser.add_argument("--interval", required=True, help="of the klines: 1m, 5m, 15m, 30m, 1h, 4h, 8h, 1d, ...")
     parser.add_argument("--mark-interval", help="of the mark-price klines (default: as --interval)")
     parser.add_argument("--since", required=True, help="first day or time, UTC, e.g. 2023-01-01")
     parser.add_argument("--until", help="end, exclusive, UTC, e.g. 2024-01-01 (default: now)")
@@ -25,9 +21,7 @@ def _parser() -> Parser:
         "--data", type=Path, default=default_data_dir(), help="folder of the store (default: %(default)s)"
     )
     parser.add_argument("--archive-url", help="another address of the archive (default: data.binance.vision)")
-    parser.add_argument(
-        "--rest-url", help="another address of the REST interface (default: fapi.binance.com)"
-    )
+    parser.add_argument("--rest-url", help="another address of the REST interface (default: fapi.binance.com)")
     return parser
 
 

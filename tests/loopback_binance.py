@@ -10,12 +10,20 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pandas as pd
+import pytest
+
 HOUR = 3_600_000
+DAY = 24 * HOUR
+STEP = 8 * HOUR
+JAN, FEB, MAR = 1_704_067_200_000, 1_706_745_600_000, 1_709_251_200_000  # the first days of these months of 2024
+KINDS = ("klines", "markPriceKlines", "premiumIndexKlines")
 HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
     "taker_buy_volume,taker_buy_quote_volume,ignore\n"
@@ -194,3 +202,28 @@ def time_of(row: Any) -> int:
 def checksum_line(content: bytes, name: str) -> bytes:
     """Return what stands in the ``.CHECKSUM`` file of a file."""
     return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()
+
+
+def add_month(server: LoopbackBinance, since: int, until: int, symbol: str = "BTCUSDT") -> None:
+    """Put one month of all kinds into the archive: 8-hour bars and settlements in ``[since, until)``."""
+    month = f"{pd.Timestamp(since, unit='ms'):%Y-%m}"
+    for kind in KINDS:
+        rows = klines(since, until, STEP)
+        server.add_file(f"monthly/{kind}/{symbol}/8h", f"{symbol}-8h-{month}.zip", csv(rows, HEADER))
+    # Real stamps lie some milliseconds after the hour.
+    funding = [[t + 5, 8, "0.00010000"] for t in range(since, until, STEP)]
+    name = f"{symbol}-fundingRate-{month}.zip"
+    server.add_file(f"monthly/fundingRate/{symbol}", name, csv(funding, FUNDING_HEADER))
+
+
+@contextmanager
+def ready_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBinance]:
+    """Run a server that knows BTCUSDT, whose archive is empty and whose REST has no rows; no key is set."""
+    for name in ("BINANCE_API_KEY", "BINANCE_API_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with LoopbackBinance() as server:
+        server.rest = {kind: {"BTCUSDT": []} for kind in (*KINDS, "fundingRate")}
+        server.entries = {"BTCUSDT": {"symbol": "BTCUSDT", "liquidationFee": "0.012500", "filters": []}}
+        yield server

@@ -1,70 +1,46 @@
 """The download against a server on loopback: sources, resume, errors."""
 
 import asyncio
-import itertools
 import json
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rl_trader.archive import Kind, Series
-from rl_trader.download import Request, download, plan
+from rl_trader.download import Request, download
 from rl_trader.download.job import Summary
 from rl_trader.errors import ConfigError, DownloadError
 from rl_trader.klines import parse_date
 from rl_trader.recent import RestClient
 from tests.loopback_binance import (
-    FUNDING_HEADER,
+    DAY,
+    FEB,
     HEADER,
-    HOUR,
+    JAN,
+    KINDS,
+    MAR,
+    STEP,
     LoopbackBinance,
+    add_month,
     checksum_line,
     csv,
     kline,
     klines,
+    ready_server,
 )
 
-STEP = 8 * HOUR
-DAY = 24 * HOUR
-JAN, FEB, MAR = (parse_date(f"2024-0{month}-01") for month in (1, 2, 3))
-KINDS = ("klines", "markPriceKlines", "premiumIndexKlines")
-REPO = Path(__file__).parents[1]
 FIRST_KLINES = "/data/futures/um/monthly/klines/BTCUSDT/8h/BTCUSDT-8h-2024-01.zip"
 
 
 @pytest.fixture
 def binance(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBinance]:
     """Return a server that knows BTCUSDT, whose archive is empty and whose REST has no rows."""
-    for name in ("BINANCE_API_KEY", "BINANCE_API_SECRET"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")
-    with LoopbackBinance() as server:
-        server.rest = {kind: {"BTCUSDT": []} for kind in (*KINDS, "fundingRate")}
-        server.entries = {"BTCUSDT": {"symbol": "BTCUSDT", "liquidationFee": "0.012500", "filters": []}}
+    with ready_server(monkeypatch) as server:
         yield server
-
-
-def add_month(server: LoopbackBinance, since: int, until: int, symbol: str = "BTCUSDT") -> None:
-    """Put one month of all kinds into the archive: 8-hour bars and settlements in ``[since, until)``."""
-    month = f"{pd.Timestamp(since, unit='ms'):%Y-%m}"
-    for kind in KINDS:
-        rows = klines(since, until, STEP)
-        server.add_file(f"monthly/{kind}/{symbol}/8h", f"{symbol}-8h-{month}.zip", csv(rows, HEADER))
-    # Real stamps lie some milliseconds after the hour.
-    funding = [[t + 5, 8, "0.00010000"] for t in range(since, until, STEP)]
-    name = f"{symbol}-fundingRate-{month}.zip"
-    server.add_file(f"monthly/fundingRate/{symbol}", name, csv(funding, FUNDING_HEADER))
 
 
 def fetch(
@@ -422,159 +398,3 @@ def test_a_request_that_makes_no_sense_is_refused(changes: dict[str, Any], sente
     }
     with pytest.raises(ConfigError, match=sentence):
         Request(**(request | changes))
-
-
-# The command itself.
-
-
-def command(server_url: str, root: Path, *arguments: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "scripts.download", *arguments, "--data", str(root)),
-        *("--archive-url", server_url, "--rest-url", server_url),
-    ]
-
-
-def run(server_url: str, root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(server_url, root, *arguments), cwd=REPO, capture_output=True, text=True, check=False)
-
-
-PERIOD = ("--interval", "8h", "--since", "2024-01-01", "--until", "2024-03-01")
-
-
-@pytest.mark.parametrize(("how", "exit_code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_the_command_goes_on_where_it_was_stopped(
-    how: signal.Signals, exit_code: int, binance: LoopbackBinance, tmp_path: Path
-) -> None:
-    add_month(binance, JAN, FEB)
-    add_month(binance, FEB, MAR)
-    binance.stall_after = 5
-    with subprocess.Popen(
-        command(binance.url, tmp_path, "BTCUSDT", *PERIOD), cwd=REPO, stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 60
-        while binance.num_zips <= 5 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(how)
-        assert process.wait(timeout=60) == exit_code
-    # The klines are written; of the others some files wait, whole.
-    assert len(times(tmp_path)) == 60 * 3
-    waiting = {path.name for path in (tmp_path / ".download").rglob("*.zip")}
-    assert list(tmp_path.rglob("*.parquet")) == [tmp_path / "klines_8h" / "BTCUSDT.parquet"]
-
-    binance.stall_after = None
-    binance.released.set()
-    fetched = {path for path in binance.requests if path.endswith(".zip")}
-    binance.requests.clear()
-    result = run(binance.url, tmp_path, "BTCUSDT", *PERIOD)
-    assert result.returncode == 0, result.stderr
-    assert times(tmp_path, "mark_price_8h") == list(range(JAN, MAR, STEP))
-    assert times(tmp_path, "funding_rate") == list(range(JAN, MAR, STEP))
-    again = {path for path in binance.requests if path.endswith(".zip")}
-    assert not any("/klines/" in path for path in again)
-    assert len(fetched | again) == 8
-    assert len(again) <= 8 - 2 - len(waiting)
-    assert not (tmp_path / ".download").exists()
-    assert result.stdout.splitlines()[0] == "BTCUSDT klines_8h: 180 rows in the period, 0 of them new"
-
-
-def test_without_network_the_command_says_so_in_one_sentence(tmp_path: Path) -> None:
-    result = run("http://127.0.0.1:9", tmp_path / "data", "BTCUSDT", *PERIOD)
-    assert result.returncode == 2
-    assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("error: cannot fetch http://127.0.0.1:9/data/futures/um/")
-    assert "check the network" in result.stderr
-    assert not (tmp_path / "data").exists()
-
-
-def test_a_symbol_that_nobody_knows_is_an_error(binance: LoopbackBinance, tmp_path: Path) -> None:
-    result = run(binance.url, tmp_path / "data", "BITCOIN", *PERIOD)
-    assert result.returncode == 2
-    assert result.stderr == (
-        f"error: symbol BITCOIN is not known: {binance.url} has no file of it and {binance.url} does not list it; "
-        "write it as the exchange does, for example BTCUSDT\n"
-    )
-    assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("BTCUSDT", "--interval", "8h", "--since", "yesterday"), "'yesterday' is not a date"),
-        (("BTCUSDT", "--since", "2024-01-01"), "the following arguments are required: --interval"),
-        (("BTCUSDT", "--intervall", "8h", "--since", "2024-01-01"), "are required: --interval"),
-    ],
-)
-def test_a_command_that_makes_no_sense_is_one_sentence(
-    arguments: tuple[str, ...], sentence: str, tmp_path: Path
-) -> None:
-    result = run("http://127.0.0.1:9", tmp_path, *arguments)
-    assert result.returncode == 2
-    assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("error: ")
-    assert sentence in result.stderr
-
-
-def test_a_data_folder_that_is_a_file_is_one_sentence(binance: LoopbackBinance, tmp_path: Path) -> None:
-    add_month(binance, JAN, FEB)
-    add_month(binance, FEB, MAR)
-    (tmp_path / "data").write_text("a file")
-    result = run(binance.url, tmp_path / "data", "BTCUSDT", *PERIOD)
-    assert result.returncode == 2
-    assert len(result.stderr.splitlines()) == 1
-    assert "cannot write to" in result.stderr
-
-
-# Ranges.
-
-SERIES = Series(Kind.KLINES, "BTCUSDT", "8h")
-FUNDING = Series(Kind.FUNDING_RATE, "BTCUSDT")
-
-
-def test_missing_bars_are_found_at_the_start_inside_and_at_the_end() -> None:
-    # Bars 0 to 9 are wanted; 2, 3, 6 and 8 are there.
-    there = np.array([2, 3, 6, 8], dtype=np.int64) * STEP
-    missing = plan.missing_ranges(SERIES, there, 0, 10 * STEP)
-    assert missing == [
-        (0, 2 * STEP),
-        (4 * STEP, 6 * STEP),
-        (7 * STEP, 8 * STEP),
-        (9 * STEP, 10 * STEP),
-    ]
-
-
-def test_a_period_that_begins_off_the_grid_misses_no_bar_before_it() -> None:
-    there = np.arange(1, 4, dtype=np.int64) * STEP
-    assert plan.missing_ranges(SERIES, there, HOUR, 3 * STEP + HOUR) == []
-
-
-def test_missing_settlements_follow_the_spacing_of_the_others() -> None:
-    # Every 4 hours from 0 to 40, without 20; before 44 nothing more is due, before 45 the one of 44 is.
-    hours = np.array([0, 4, 8, 12, 16, 24, 28, 32, 36, 40], dtype=np.int64)
-    there = hours * HOUR + 7
-    inside = (16 * HOUR + 1, 24 * HOUR)
-    assert plan.missing_ranges(FUNDING, there, 0, 44 * HOUR) == [inside]
-    assert plan.missing_ranges(FUNDING, there, 0, 45 * HOUR) == [inside, (44 * HOUR, 45 * HOUR)]
-
-
-ranges = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)).map(lambda r: (r[0], r[0] + r[1])), max_size=6)
-
-
-@given(ranges, ranges)
-def test_subtraction_and_union_are_those_of_the_instants(some: list[plan.Range], others: list[plan.Range]) -> None:
-    instants = np.arange(60)
-    left = plan.subtract(plan.union(some), plan.union(others))
-    expected = plan.contains(some, instants) & ~plan.contains(others, instants)
-    assert plan.contains(left, instants).tolist() == expected.tolist()
-    assert all(start < stop for start, stop in left)
-    joined = plan.union(some)
-    assert plan.contains(joined, instants).tolist() == plan.contains(some, instants).tolist()
-    assert all(before[1] < after[0] for before, after in itertools.pairwise(joined))
-
-
-def test_months_and_days_that_are_not_over_are_not_asked_for() -> None:
-    now = parse_date("2024-03-15T12:00Z")
-    period = [(parse_date("2024-01-31T23:00Z"), parse_date("2024-04-01"))]
-    assert [f"{month:%Y-%m}" for month in plan.months_of(period, now)] == ["2024-01", "2024-02"]
-    days = [f"{day:%m-%d}" for day in plan.days_of(period, now)]
-    # 31 January, the 29 days of February, 14 of March.
-    assert (days[0], days[-1], len(days)) == ("01-31", "03-14", 44)

@@ -44,7 +44,7 @@ async def download_terms(store: DataStore, rest: RestClient, symbols: Sequence[s
         _carry_over(answers, known[symbol])
         text = json.dumps(answers, indent=2, sort_keys=True, ensure_ascii=False)
         write_if_new(store.contract_terms_path(symbol), text + "\n")
-    if not rest.has_key:
+    if not rest.has_key and not entries.keys().isdisjoint(wanted):
         notes.append(
             "leverage brackets and commission rates were not fetched, since the exchange gives them only to a "
             "key; set BINANCE_API_KEY and BINANCE_API_SECRET (a key that may only read) and run again"

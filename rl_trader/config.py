@@ -1,0 +1,143 @@
+"""What is chosen: how an account trades, how episodes run, what is observed, and what is assumed where data lack.
+
+Plain dataclasses without a heavy import, so that command lines can show them at once. A run folder holds them as JSON.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from rl_trader.errors import ConfigError
+from rl_trader.observation import ACCOUNT_FEATURES, DEFAULT_FEATURES, ObservationSchema
+
+MAX_RESERVE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slippage:
+    """Slippage of a market order, as a fraction of its price."""
+
+    half_spread: float
+    """Fraction of the price that every market order pays (0.0001 is one basis point)."""
+    sqrt_impact: float = 0.0
+    """Fraction of the price at an order as large as the bar's volume, growing with the square root of its share."""
+    linear_impact: float = 0.0
+    """Fraction of the price at an order as large as the bar's volume, growing with its share."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if not 0.0 <= value < 1.0:
+                raise ConfigError(f"slippage {name} must be a fraction in [0, 1), was {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingConfig:
+    """How an account trades."""
+
+    initial_balance: float = 10_000.0
+    """Wallet balance at the start, USDT."""
+    margin_mode: Literal["isolated", "cross"] = "isolated"
+    """What backs a position: its own margin, or the whole wallet."""
+    leverage: int = 5
+    """Initial leverage set on the symbol: the initial margin is the notional over it."""
+    max_exposure: float = 1.0
+    """Notional over margin balance at action 1 or -1."""
+    rebalance_band: float = 0.1
+    """Fraction of max_exposure; a target that differs less from the exposure sends no order."""
+    reserve: float = 0.02
+    """Fraction of the available balance, and of the bracket's limit, that order sizes leave free."""
+    slippage: Slippage = field(default_factory=lambda: Slippage(half_spread=0.0001))
+    """What a market order pays beyond the price."""
+    stop_loss: float | None = 0.1
+    """Distance of the protective stop from the entry price, as a fraction of it; none for no stop."""
+    take_profit: float | None = None
+    """Distance of the take-profit from the entry price, as a fraction of it; none for no take-profit."""
+    stop_trigger: Literal["mark", "last"] = "mark"
+    """Price that triggers stop and take-profit."""
+    levels: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    """Target positions of the discrete actions, fractions of max_exposure; empty for a continuous action."""
+
+    def __post_init__(self) -> None:
+        self._require(0.0 < self.initial_balance < math.inf, "initial_balance", "a positive amount of USDT")
+        self._require(self.margin_mode in ("isolated", "cross"), "margin_mode", "isolated or cross")
+        self._require(self.leverage >= 1 and self.leverage == int(self.leverage), "leverage", "a whole number from 1")
+        self._require(0.0 < self.max_exposure <= self.leverage, "max_exposure", "above 0 and at most the leverage")
+        self._require(0.0 <= self.rebalance_band < 1.0, "rebalance_band", "a fraction from 0 to below 1")
+        self._require(0.0 <= self.reserve <= MAX_RESERVE, "reserve", f"a fraction from 0 to {MAX_RESERVE}")
+        self._require(self.stop_loss is None or 0.0 < self.stop_loss < 1.0, "stop_loss", "between 0 and 1, or none")
+        self._require(self.take_profit is None or 0.0 < self.take_profit < 1.0, "take_profit", "in (0, 1), or none")
+        self._require(self.stop_trigger in ("mark", "last"), "stop_trigger", "mark or last")
+        self._require(all(-1.0 <= level <= 1.0 for level in self.levels), "levels", "fractions from -1 to 1")
+        self._require(len(set(self.levels)) == len(self.levels) != 1, "levels", "two or more different numbers")
+
+    def _require(self, is_met: bool, name: str, wanted: str) -> None:
+        if not is_met:
+            raise ConfigError(f"{name} must be {wanted}, was {getattr(self, name)}; change trading.{name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeConfig:
+    """How episodes begin and end, and which costs vary between them."""
+
+    episode_bars: int = 512
+    """Bars after which an episode is truncated; 0 is the end of the recording."""
+    random_start: bool = True
+    """Begin at a random bar of the period, else at its first."""
+    random_position: bool = True
+    """Begin short, flat or long at random, else flat."""
+    fee_scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor on the taker fee, drawn anew for every episode."""
+    slippage_scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor on the slippage, drawn anew for every episode."""
+
+    def __post_init__(self) -> None:
+        if self.episode_bars < 0:
+            raise ConfigError(f"episode_bars must not be negative, was {self.episode_bars}; 0 is the whole recording")
+        for name in ("fee_scale", "slippage_scale"):
+            low, high = getattr(self, name)
+            if not 0.0 <= low <= high < math.inf:
+                raise ConfigError(f"{name} must be two rising factors from 0 on, was {(low, high)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """What to do where a series is not recorded."""
+
+    missing_funding: Literal["refuse", "zero", "base"] = "refuse"
+    """Settlements that are not recorded: refuse the data, or assume rate 0, or the base rate of 0.01 % per 8 hours."""
+    missing_mark: Literal["refuse", "last"] = "refuse"
+    """Bars without a mark price: refuse the data, or assume that the mark price is the last price."""
+    holes: Literal["refuse", "split"] = "refuse"
+    """Missing bars: refuse the data, or split the recording there, so that no episode crosses the hole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvConfig:
+    """What an environment shows, how it pays and how the account trades."""
+
+    features: tuple[str, ...] = DEFAULT_FEATURES
+    """Market features, by name, `signal:<column>` or import path `package.module:feature`."""
+    account_features: tuple[str, ...] = tuple(ACCOUNT_FEATURES)[:-1]
+    """Account part of the observation; add fee_level where fees are randomised."""
+    window: int = 1
+    """Bars whose market features are observed."""
+    reward: str = "log_return"
+    """log_return, simple_return, differential_sharpe, drawdown_penalised, or an import path."""
+    reward_scale: float | None = None
+    """Rewards are divided by it; none is the standard deviation of the bars' log returns on the training period."""
+    trading: TradingConfig = field(default_factory=TradingConfig)
+    """How the account trades."""
+    episode: EpisodeConfig = field(default_factory=EpisodeConfig)
+    """How episodes begin and end, and which costs vary between them."""
+
+    def __post_init__(self) -> None:
+        if self.reward_scale is not None and not 0.0 < self.reward_scale < math.inf:
+            raise ConfigError(f"reward_scale must be positive, was {self.reward_scale}; leave it out to fit it")
+        if not self.features and not self.account_features:
+            raise ConfigError("an observation needs at least one feature; name one in features or account_features")
+
+    @property
+    def schema(self) -> ObservationSchema:
+        """Return the layout of the observation."""
+        return ObservationSchema(features=self.features, account_features=self.account_features, window=self.window)
