@@ -7,9 +7,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.embedded import EMBEDDED_ENV, embedded_market_data
+from envs.embedded import embedded_market_data
 from envs.rewards import bar_volatility, reward_kernel
-from rl_trader.config import EnvConfig
+from rl_trader.config import EMBEDDED_ENV, EnvConfig
 from rl_trader.decision import ACCOUNT_LIMIT, ActionMap
 from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket, observe_market

@@ -6,7 +6,6 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.embedded import EMBEDDED_ENV
 from envs.rendering import History
 from envs.replay_env import INFO_FIELDS, ReplayCore
 from rl_trader.config import EnvConfig
@@ -147,5 +146,3 @@ def observation_table(config: EnvConfig) -> str:
 
 if TradingEnv.__doc__:
     TradingEnv.__doc__ = TradingEnv.__doc__.replace("{observation_table}", observation_table(EnvConfig()))
-
-__all__ = ["EMBEDDED_ENV", "TradingEnv", "observation_table"]

@@ -1,7 +1,8 @@
-"""Policies and rules over a whole period, in the same kernel as training."""
+"""Policies, rules and random agents over a whole period, in the same kernel as training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,21 @@ class BacktestResult:
     def margin_balance(self) -> NDArray[np.float64]:
         """Return the margin balance at every bar's close, (num_bars,) USDT."""
         return self.outcomes["margin_balance"]
+
+    @property
+    def has_ended(self) -> NDArray[np.bool_]:
+        """Return for every bar whether the account was liquidated or ruined before it, (num_bars,)."""
+        ended = np.logical_or.accumulate(self.outcomes["terminated"])
+        return np.concatenate([[False], ended[:-1]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What is kept of many accounts on one symbol: no series, so that hundreds of them need no memory."""
+
+    margin_balance: NDArray[np.float64]  # (num_accounts,) USDT, at the end
+    turnover: NDArray[np.float64]  # (num_accounts,) traded notional over margin balance, mean of a bar
+    wanted_turnover: NDArray[np.float64]  # (num_accounts,) what the changes of the targets alone would have traded
 
 
 def backtest_policy(
@@ -73,6 +89,70 @@ def backtest_targets(
     return {name: [results[i] for results in by_symbol] for i, name in enumerate(names)}
 
 
+def tally_targets(
+    targets: Iterator[NDArray[np.float64]],
+    num_accounts: int,
+    observed: ObservedMarket,
+    trading: TradingConfig,
+    period: Period,
+    symbol: int,
+    max_bars: int | None = None,
+) -> Tally:
+    """Return the final balances and the turnover of many accounts on one symbol.
+
+    Turnover is a mean over the bars before an account was liquidated or ruined.
+
+    Args:
+        targets: Yields the target positions (num_accounts,) of one bar after another.
+        num_accounts: Number of accounts.
+        observed: Market and features.
+        trading: How the accounts trade.
+        period: The bars that are played.
+        symbol: Index of the symbol.
+        max_bars: Play no more bars than these; None plays all.
+    """
+    simulator = Simulator(observed, trading, FROM_FIRST_BAR, period, num_accounts)
+    traded, changed, num_alive = np.zeros((3, num_accounts))
+    before = np.zeros(num_accounts)
+    is_alive = np.ones(num_accounts)
+    outcomes = simulator.outcomes
+
+    def decide(_row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
+        return next(targets)
+
+    for decided in islice(_played_bars(simulator, decide, symbol), max_bars):
+        # A liquidated account may have had no balance before; it is no longer alive then.
+        traded += is_alive * outcomes["traded_notional"] / np.maximum(outcomes["margin_balance_before"], np.spacing(1))
+        changed += is_alive * np.abs(decided - before)
+        num_alive += is_alive
+        is_alive[outcomes["terminated"]] = 0.0
+        before = decided
+    return Tally(
+        margin_balance=outcomes["margin_balance"].copy(),
+        turnover=traded / num_alive,
+        wanted_turnover=changed / num_alive * trading.max_exposure,
+    )
+
+
+def _played_bars(simulator: Simulator, decide: Decide, symbol: int) -> Iterator[NDArray[np.float64]]:
+    """Play all segments of a symbol and yield each bar's targets, while ``simulator.outcomes`` are the bar's.
+
+    Balances are carried across holes, positions are not.
+    """
+    stretches = simulator.episodes[simulator.episodes["symbol"] == symbol]
+    balances = np.full(simulator.num_accounts, simulator.trading.initial_balance)
+    has_ended = np.zeros(simulator.num_accounts, np.bool_)
+    observations = simulator.new_observations()
+    for stretch in stretches:
+        simulator.begin(stretch, balances, observations)
+        for row in range(stretch["first_start"], stretch["last_bar"]):
+            targets = np.where(has_ended, 0.0, decide(row, observations))
+            simulator.step(targets, observations)
+            yield targets
+            has_ended |= simulator.outcomes["terminated"]
+        balances = simulator.outcomes["margin_balance"].copy()
+
+
 def _play(
     names: list[str],
     decide: Decide,
@@ -81,36 +161,26 @@ def _play(
     period: Period,
     symbol: int,
 ) -> list[BacktestResult]:
-    """Play one account a name through all segments of a symbol; balances are carried across holes, positions not."""
+    """Play one account a name through all segments of a symbol and keep every bar's outcome."""
     simulator = Simulator(observed, trading, FROM_FIRST_BAR, period, len(names))
     stretches = simulator.episodes[simulator.episodes["symbol"] == symbol]
     num_bars = int((stretches["last_bar"] - stretches["first_start"]).sum())
-    outcomes = np.zeros((num_bars, len(names)), OUTCOME_DTYPE)
-    decided = np.zeros((num_bars, len(names)))
-    balances = np.full(len(names), trading.initial_balance)
-    has_ended = np.zeros(len(names), np.bool_)
-    observations = simulator.new_observations()
-    n = 0
-    for stretch in stretches:
-        simulator.begin(stretch, balances, observations)
-        for row in range(stretch["first_start"], stretch["last_bar"]):
-            decided[n] = np.where(has_ended, 0.0, decide(row, observations))
-            simulator.step(decided[n], observations)
-            outcomes[n] = simulator.outcomes
-            has_ended |= simulator.outcomes["terminated"]
-            n += 1
-        balances = outcomes["margin_balance"][n - 1]
+    outcomes = np.zeros((len(names), num_bars), OUTCOME_DTYPE)
+    targets = np.zeros((len(names), num_bars))
+    for n, decided in enumerate(_played_bars(simulator, decide, symbol)):
+        outcomes[:, n] = simulator.outcomes
+        targets[:, n] = decided
     market = observed.market
-    rows = outcomes["bar"][:, 0]
+    close_time = market.bars["open_time"][outcomes["bar"][0]] + market.interval_ms
     return [
         BacktestResult(
             name=name,
             symbol=market.symbols[symbol],
             interval_ms=market.interval_ms,
             initial_balance=trading.initial_balance,
-            close_time=market.bars["open_time"][rows] + market.interval_ms,
-            outcomes=np.ascontiguousarray(outcomes[:, i]),
-            targets=np.ascontiguousarray(decided[:, i]),
+            close_time=close_time,
+            outcomes=outcomes[i],
+            targets=targets[i],
         )
         for i, name in enumerate(names)
     ]

@@ -141,3 +141,12 @@ class EnvConfig:
     def schema(self) -> ObservationSchema:
         """Return the layout of the observation."""
         return ObservationSchema(features=self.features, account_features=self.account_features, window=self.window)
+
+
+EMBEDDED_ENV: Final = EnvConfig(
+    features=("log_close_over_1000",),
+    account_features=("exposure",),
+    trading=TradingConfig(leverage=2, stop_loss=0.4, slippage=Slippage(half_spread=0.0)),
+    episode=EpisodeConfig(episode_bars=256),
+)
+"""Of the embedded market (``rl_trader.embedded``): its state is one feature, and its optimum needs no other."""

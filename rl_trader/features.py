@@ -138,7 +138,6 @@ FEATURES: Final[Mapping[str, str]] = {
 """Every built-in feature by the form of its name, with its description."""
 
 
-
 def resolve_features(names: Sequence[str]) -> tuple[Feature, ...]:
     """Return the features of these names, in their order.
 

@@ -99,6 +99,12 @@ def prefetch_row(array: NDArray[Any], row: int, num_bytes: int) -> None:
         _prefetch_line(array, row, offset)
 
 
+if numba.config.DISABLE_JIT:  # plain Python cannot, and need not
+
+    def prefetch_row(array: NDArray[Any], row: int, num_bytes: int) -> None:
+        """Do nothing."""
+
+
 def records(array: NDArray[np.void]) -> NDArray[np.void]:
     """Return a structured array in the form whose records have attributes where it is going to be read.
 

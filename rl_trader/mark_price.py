@@ -52,7 +52,7 @@ def align_mark_price(
     if not last_is_assumed:
         first = utc(int(bars["open_time"][~has_mark][0]))
         raise DataError(
-            f"{where}, the first {first}; download it, choose a period that has it, or set data.missing_mark to last"
+            f"{where}, the first {first}; download it, choose a period that has it, or set market.assumptions.missing_mark to last"
         )
     for mark, last in zip(MARK_OHLC, OHLC, strict=True):
         bars[mark][~has_mark] = bars[last][~has_mark]

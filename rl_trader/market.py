@@ -136,7 +136,9 @@ def _fill_bars(
     open_time = klines["open_time"].to_numpy(np.int64)
     hole = describe_hole(open_time, interval_ms(interval), name)
     if hole is not None and assumed.holes == "refuse":
-        raise DataError(f"{hole}; or set data.holes to split, which trains on both sides of a hole but never across it")
+        raise DataError(
+            f"{hole}; or set market.assumptions.holes to split, which trains on both sides of a hole but never across it"
+        )
     bars = np.zeros(len(klines), BAR_DTYPE)
     bars["open_time"] = open_time
     for column in OHLC:
@@ -168,7 +170,7 @@ def _settlements(
         if assumed.missing_funding == "refuse":
             raise DataError(
                 f"{where}, the first {utc(int(missing[0]))}; download it, choose a period that has it, or set"
-                " data.missing_funding to zero or base"
+                " market.assumptions.missing_funding to zero or base"
             )
         hours = symbol.terms.funding_interval_hours
         rate = 0.0 if assumed.missing_funding == "zero" else BASE_FUNDING_RATE * hours / BASE_FUNDING_HOURS

@@ -1,0 +1,1 @@
+"""Whatever learns: configuration, presets, training, checkpoints and run folders."""

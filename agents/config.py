@@ -1,0 +1,180 @@
+"""What is trained, on what, and with which numbers; plain dataclasses without a heavy import.
+
+Hyperparameters carry Stable-Baselines3's own names.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rl_trader.config import Assumptions, EnvConfig
+from rl_trader.errors import ConfigError
+
+EMBEDDED = "EMBEDDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketConfig:
+    """Which bars the agent trains on, is validated on and is tested on."""
+
+    symbols: tuple[str, ...] = ("BTCUSDT",)
+    """Binance USD-M symbols, or EMBEDDED for the market that needs no data."""
+    interval: str = "30m"
+    """Length of a bar."""
+    train: tuple[str, str] = ("2023-01-01", "2024-07-01")
+    """First day of training and the day after the last, UTC."""
+    validation: tuple[str, str] = ("2024-07-01", "2025-01-01")
+    """Period on which the best checkpoint is chosen, UTC."""
+    test: tuple[str, str] = ("2025-01-01", "2025-07-01")
+    """Period that training never sees, UTC."""
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    """What to do where a series is not recorded."""
+
+    def __post_init__(self) -> None:
+        if not self.symbols:
+            raise ConfigError("a market needs at least one symbol; name one in market.symbols")
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ConfigError(f"market.symbols must differ, were {', '.join(self.symbols)}; name each once")
+
+    @property
+    def is_embedded(self) -> bool:
+        """Return whether the bars are generated."""
+        return self.symbols == (EMBEDDED,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PPOConfig:
+    """Proximal policy optimisation."""
+
+    total_timesteps: int = 2_000_000
+    """Bars played in training, over all accounts."""
+    num_envs: int = 256
+    """Accounts that are played side by side."""
+    n_steps: int = 64
+    """Bars of every account between two updates."""
+    batch_size: int = 2_048
+    """Samples of a gradient step."""
+    n_epochs: int = 4
+    """Passes over the samples of an update."""
+    learning_rate: float = 3e-4
+    """Step size of Adam at the start; it falls linearly to a tenth of it."""
+    gamma: float = 0.99
+    """Discount of a bar."""
+    gae_lambda: float = 0.95
+    """Weight of longer advantage estimates."""
+    clip_range: float = 0.2
+    """How far an update may move the probability of an action, as a ratio."""
+    ent_coef: float = 0.0
+    """Weight of the entropy bonus."""
+    vf_coef: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 0.5
+    """Limit of the gradient's norm."""
+    net_arch: tuple[int, ...] = (64, 64)
+    """Hidden layers of the policy and of the value network."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "ppo", ("total_timesteps", "num_envs", "n_steps", "n_epochs", "learning_rate"))
+        _check_fraction(self, "ppo", ("gamma", "gae_lambda"))
+        rollout = self.num_envs * self.n_steps
+        if not 1 < self.batch_size <= rollout or rollout % self.batch_size:
+            raise ConfigError(
+                f"ppo.batch_size must divide num_envs * n_steps = {rollout} into equal batches, was {self.batch_size};"
+                " change one of the three"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DQNConfig:
+    """Deep Q-learning."""
+
+    total_timesteps: int = 1_000_000
+    """Bars played in training, over all accounts."""
+    num_envs: int = 16
+    """Accounts that are played side by side."""
+    learning_rate: float = 3e-4
+    """Step size of Adam at the start; it falls linearly to a tenth of it."""
+    buffer_size: int = 200_000
+    """Transitions that are kept."""
+    learning_starts: int = 10_000
+    """Bars played before the first update."""
+    batch_size: int = 512
+    """Transitions of a gradient step."""
+    gamma: float = 0.99
+    """Discount of a bar."""
+    n_steps: int = 5
+    """Bars of the return before the bootstrap."""
+    train_freq: int = 4
+    """Bars of every account between two updates."""
+    gradient_steps: int = 4
+    """Gradient steps of an update."""
+    target_update_interval: int = 2_000
+    """Bars of every account between two copies to the target network."""
+    exploration_fraction: float = 0.3
+    """Part of training over which random actions become rare."""
+    exploration_final_eps: float = 0.02
+    """Share of random actions at the end of it."""
+    max_grad_norm: float = 10.0
+    """Limit of the gradient's norm."""
+    net_arch: tuple[int, ...] = (64, 64)
+    """Hidden layers of the network."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "dqn", ("total_timesteps", "num_envs", "learning_rate", "buffer_size", "batch_size"))
+        _check_positive(self, "dqn", ("n_steps", "train_freq", "gradient_steps", "target_update_interval"))
+        _check_fraction(self, "dqn", ("gamma", "exploration_fraction", "exploration_final_eps"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A training run."""
+
+    algo: Literal["ppo", "dqn"] = "ppo"
+    """Learning algorithm."""
+    seed: int = 0
+    """Of everything that is random."""
+    device: str = "auto"
+    """cpu, cuda, or auto for cuda where it answers."""
+    data: Path | None = None
+    """Folder of market data; none is $RL_TRADER_DATA, or ./data."""
+    runs: Path = Path("runs")
+    """Folder that the run's folder is made in."""
+    name: str | None = None
+    """Of the run's folder; none is made of preset, algorithm, seed and time."""
+    evaluations: int = 10
+    """Evaluations on the validation period; the best checkpoint is chosen by them."""
+    market: MarketConfig = field(default_factory=MarketConfig)
+    """Bars and periods."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """Observation, reward and account."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Used with --algo ppo."""
+    dqn: DQNConfig = field(default_factory=DQNConfig)
+    """Used with --algo dqn."""
+
+    def __post_init__(self) -> None:
+        if self.algo not in ("ppo", "dqn"):
+            raise ConfigError(f"unknown algorithm {self.algo!r}; choose ppo or dqn")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, was {self.seed}")
+        if self.evaluations < 1:
+            raise ConfigError(f"evaluations must be at least 1, was {self.evaluations}")
+        if self.algo == "dqn" and not self.env.trading.levels:
+            raise ConfigError("dqn needs discrete actions; give env.trading.levels, or choose ppo")
+
+    @property
+    def learner(self) -> PPOConfig | DQNConfig:
+        """Return the configuration of the chosen algorithm."""
+        return self.ppo if self.algo == "ppo" else self.dqn
+
+
+def _check_positive(config: object, section: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ConfigError(f"{section}.{name} must be positive, was {getattr(config, name)}")
+
+
+def _check_fraction(config: object, section: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not 0.0 <= getattr(config, name) <= 1.0:
+            raise ConfigError(f"{section}.{name} must be a fraction from 0 to 1, was {getattr(config, name)}")

@@ -1,0 +1,95 @@
+"""Stable-Baselines3 models from a run's configuration."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import nn
+
+from agents.config import DQNConfig, PPOConfig, TrainConfig
+from agents.sb3_env import TradingVecEnv
+from rl_trader.errors import ConfigError
+
+ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": PPO, "dqn": DQN}
+FINAL_LEARNING_RATE: Final = 0.1  # of the first
+
+
+def falling(first: float) -> Callable[[float], float]:
+    """Return a schedule that falls linearly from ``first`` to a tenth of it as the progress left goes from 1 to 0."""
+
+    def at(progress_remaining: float) -> float:
+        return first * (FINAL_LEARNING_RATE + (1.0 - FINAL_LEARNING_RATE) * progress_remaining)
+
+    return at
+
+
+def find_device(name: str) -> str:
+    """Return the torch device of a name.
+
+    Raises:
+        ConfigError: If it does not answer.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} does not answer: {reason}; choose cpu or auto") from error
+    return name
+
+
+def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:
+    """Return the untrained model of a run."""
+    device = find_device(config.device)
+    if config.algo == "ppo":
+        return _make_ppo(config.ppo, env, config.seed, device)
+    return _make_dqn(config.dqn, env, config.seed, device)
+
+
+def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> PPO:
+    return PPO(
+        "MlpPolicy",
+        env,
+        learning_rate=falling(config.learning_rate),
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip_range,
+        ent_coef=config.ent_coef,
+        vf_coef=config.vf_coef,
+        max_grad_norm=config.max_grad_norm,
+        policy_kwargs=_policy_kwargs(config.net_arch, nn.Tanh),
+        seed=seed,
+        device=device,
+    )
+
+
+def _make_dqn(config: DQNConfig, env: TradingVecEnv, seed: int, device: str) -> DQN:
+    return DQN(
+        "MlpPolicy",
+        env,
+        learning_rate=falling(config.learning_rate),
+        buffer_size=config.buffer_size,
+        learning_starts=config.learning_starts,
+        batch_size=config.batch_size,
+        gamma=config.gamma,
+        n_steps=config.n_steps,
+        train_freq=config.train_freq,
+        gradient_steps=config.gradient_steps,
+        target_update_interval=config.target_update_interval * config.num_envs,
+        exploration_fraction=config.exploration_fraction,
+        exploration_final_eps=config.exploration_final_eps,
+        max_grad_norm=config.max_grad_norm,
+        policy_kwargs=_policy_kwargs(config.net_arch, nn.ReLU),
+        seed=seed,
+        device=device,
+    )
+
+
+def _policy_kwargs(net_arch: tuple[int, ...], activation: type[nn.Module]) -> dict[str, Any]:
+    return {"net_arch": list(net_arch), "activation_fn": activation}

@@ -1,0 +1,135 @@
+"""The exact state of a training: what is needed to go on as if it had never been interrupted.
+
+Taken between two updates. Besides SB3's own zip: the accounts, the observations and episode counters, the replay
+buffer, and the states of all random generators that training draws from.
+"""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from agents.sb3_env import TradingVecEnv
+from rl_trader.errors import CheckpointError
+
+MODEL_FILE: Final = "model.zip"
+ARRAYS_FILE: Final = "arrays.npz"
+STATE_FILE: Final = "state.json"
+BUFFER_ARRAYS: Final = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+def save_state(folder: Path, model: BaseAlgorithm, env: TradingVecEnv, progress: dict[str, Any]) -> None:
+    """Write the state of a training; the state before survives until the new one is whole.
+
+    Args:
+        folder: Replaced.
+        model: Between two updates.
+        env: Its environment.
+        progress: JSON values that the caller wants back.
+
+    Raises:
+        CheckpointError: If it cannot be written.
+    """
+    beside = folder.with_name(folder.name + ".part")
+    old = folder.with_name(folder.name + ".old")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        model.save(beside / MODEL_FILE)
+        np.savez(beside / ARRAYS_FILE, **_arrays(model, env))
+        state = {"generators": _generators(model), "buffer": _buffer_position(model), "progress": progress}
+        (beside / STATE_FILE).write_text(json.dumps(state))
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        os.replace(beside, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise CheckpointError(f"the state of training cannot be written to {folder}: {error}; free space") from error
+
+
+def find_state(folder: Path) -> Path:
+    """Return the folder of the newest whole state.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    for candidate in (folder, folder.with_name(folder.name + ".old")):
+        if (candidate / STATE_FILE).is_file():
+            return candidate
+    raise CheckpointError(f"{folder.parent} has no state to resume from; it was never saved, or the run has ended")
+
+
+def load_state(
+    folder: Path, algorithm: type[BaseAlgorithm], env: TradingVecEnv, device: str
+) -> tuple[BaseAlgorithm, dict[str, Any]]:
+    """Return the model and the progress that ``save_state`` wrote, and put back accounts and generators.
+
+    Raises:
+        CheckpointError: If the state is missing or damaged.
+    """
+    found = find_state(folder)
+    try:
+        state = json.loads((found / STATE_FILE).read_text())
+        model = algorithm.load(found / MODEL_FILE, env=env, device=device, force_reset=False)
+        with np.load(found / ARRAYS_FILE) as arrays:
+            env.set_state({name.removeprefix("env."): arrays[name] for name in arrays if name.startswith("env.")})
+            _restore_buffer(model, {name: arrays[name] for name in arrays if name.startswith("buffer.")}, state)
+            torch.set_rng_state(torch.from_numpy(arrays["torch"]))
+            if "cuda" in arrays:
+                torch.cuda.set_rng_state(torch.from_numpy(arrays["cuda"]))
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError) as error:
+        raise CheckpointError(f"the state in {found} cannot be read: {error}; it is damaged") from error
+    _set_generators(model, state["generators"])
+    return model, state["progress"]
+
+
+def _arrays(model: BaseAlgorithm, env: TradingVecEnv) -> dict[str, np.ndarray[Any, Any]]:
+    arrays = {f"env.{name}": array for name, array in env.state().items()}
+    arrays["torch"] = torch.get_rng_state().numpy()
+    if model.device.type == "cuda":
+        arrays["cuda"] = torch.cuda.get_rng_state().numpy()
+    if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
+        size = model.replay_buffer.buffer_size if model.replay_buffer.full else model.replay_buffer.pos
+        arrays |= {f"buffer.{name}": getattr(model.replay_buffer, name)[:size] for name in BUFFER_ARRAYS}
+    return arrays
+
+
+def _buffer_position(model: BaseAlgorithm) -> dict[str, Any]:
+    if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
+        return {"pos": int(model.replay_buffer.pos), "full": bool(model.replay_buffer.full)}
+    return {}
+
+
+def _restore_buffer(model: BaseAlgorithm, arrays: dict[str, np.ndarray[Any, Any]], state: dict[str, Any]) -> None:
+    if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
+        for name in BUFFER_ARRAYS:
+            stored = arrays[f"buffer.{name}"]
+            getattr(model.replay_buffer, name)[: len(stored)] = stored
+        model.replay_buffer.pos = state["buffer"]["pos"]
+        model.replay_buffer.full = state["buffer"]["full"]
+
+
+def _generators(model: BaseAlgorithm) -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 - SB3 draws from it
+    version, internal, gauss_next = random.getstate()
+    return {
+        "numpy": [kind, np.asarray(keys).tolist(), position, has_gauss, gauss],
+        "python": [version, list(internal), gauss_next],
+        "actions": model.action_space.np_random.bit_generator.state,
+    }
+
+
+def _set_generators(model: BaseAlgorithm, states: dict[str, Any]) -> None:
+    kind, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((kind, np.array(keys, np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    model.action_space.np_random.bit_generator.state = states["actions"]

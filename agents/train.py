@@ -1,0 +1,267 @@
+"""A training run from its configuration to its folder."""
+
+import importlib.metadata
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.config import TrainConfig
+from agents.export import export_policy
+from agents.learners import ALGORITHMS, find_device, make_model
+from agents.markets import data_files, load_market, parse_period
+from agents.resume import load_state, save_state
+from agents.run_folder import RunFolder
+from agents.sb3_env import TradingVecEnv
+from agents.training_log import TrainingLog
+from envs.rewards import bar_volatility
+from envs.vector_env import TradingVectorEnv
+from rl_trader.backtest import backtest_policy
+from rl_trader.checkpoint import Checkpoint
+from rl_trader.decision import ActionMap
+from rl_trader.errors import ConfigError
+from rl_trader.features import resolve_features
+from rl_trader.lookahead import check_causal
+from rl_trader.metrics import Metrics, measure
+from rl_trader.observed_market import ObservedMarket, observe_market
+
+PARALLEL_FROM: Final = 512  # accounts: below, one thread steps them faster
+NUM_GOLDEN: Final = 16
+PACKAGES: Final = ("gymnasium", "numba", "numpy", "rl-trader", "stable-baselines3", "torch")
+
+Report = Callable[[int, int], None]
+
+
+class TrainingInterruptedError(Exception):
+    """Training was asked to stop; its state is saved."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a training is; part of its saved state."""
+
+    num_evaluations: int = 0
+    best_score: float = -float("inf")
+
+
+class TrainingRun:
+    """One training: its market, environment, model and folder."""
+
+    def __init__(self, config: TrainConfig, folder: Path, *, is_new: bool) -> None:
+        """Load the market and make the model of a new run, or put back the state of one that was interrupted.
+
+        Raises:
+            RlTraderError: If configuration, data or folder cannot be used.
+        """
+        find_device(config.device)
+        schema = config.env.schema
+        self.train_period = parse_period(config.market.train)
+        self.validation_period = parse_period(config.market.validation)
+        _check_order(config)
+        market = load_market(config.market, schema, config.data)
+        check_causal([f for f in resolve_features(schema.features) if f.kernel is not None], market.bars)
+        if config.env.reward_scale is None:
+            scale = bar_volatility(market, self.train_period)
+            config = replace(config, env=replace(config.env, reward_scale=scale))
+        self.config = config
+        self.observed: ObservedMarket = observe_market(market, schema, fit_on=self.train_period)
+        self.observed.episodes(self.validation_period)
+        num_envs = config.learner.num_envs
+        env = TradingVectorEnv(
+            num_envs,
+            self.observed,
+            config.env,
+            self.train_period,
+            parallel=num_envs >= PARALLEL_FROM,
+            copy=False,
+        )
+        self.env = TradingVecEnv(env)
+        self.progress = Progress()
+        if is_new:
+            self.folder = RunFolder.create(folder, config, _about(config, market.assumptions))
+            self.model = make_model(config, self.env)
+        else:
+            self.folder = RunFolder.open(folder)
+            algorithm, device = ALGORITHMS[config.algo], find_device(config.device)
+            self.model, progress = load_state(self.folder.resume_folder, algorithm, self.env, device)
+            self.progress = Progress(**progress)
+        self.log = TrainingLog(self.folder, config, self.observed, self.validation_period)
+        self.model.set_logger(self.log.logger)
+
+    @property
+    def total_timesteps(self) -> int:
+        """Return the bars to be played, over all accounts."""
+        return self.config.learner.total_timesteps
+
+    def learn(self, report: Report) -> Metrics:
+        """Train to the end and return the last policy's metrics on the validation period.
+
+        Args:
+            report: Called with the bars played and their total.
+
+        Raises:
+            TrainingInterruptedError: If Ctrl-C was pressed; ``resume`` goes on from there.
+        """
+        with _interruptible() as is_interrupted:
+            callback = _Supervisor(self, report, is_interrupted)
+            remaining = self.total_timesteps - self.model.num_timesteps
+            if remaining > 0:
+                self.model.learn(
+                    remaining, callback=callback, log_interval=self._log_interval(), reset_num_timesteps=False
+                )
+        metrics = self.evaluate()
+        self.save_state()
+        self.log.close()
+        return metrics
+
+    def _log_interval(self) -> int:
+        """Return after how many updates (PPO) or episodes (DQN) SB3 writes its scalars."""
+        return 1 if self.config.algo == "ppo" else max(self.config.dqn.num_envs, 4)
+
+    def evaluate(self) -> Metrics:
+        """Score the policy on the validation period, log it and save it as a checkpoint."""
+        checkpoint = self._checkpoint()
+        results = backtest_policy(
+            self.folder.name, checkpoint.policy, self.observed, self.config.env.trading, self.validation_period
+        )
+        metrics = measure(results)
+        is_best = metrics.log_growth > self.progress.best_score
+        if is_best:
+            self.progress.best_score = metrics.log_growth
+        self.progress.num_evaluations += 1
+        self.log.write_evaluation(self.model.num_timesteps, results, metrics)
+        facts = {**checkpoint.facts, "validation": metrics.to_json()}
+        self.folder.save(replace(checkpoint, facts=facts), self.model.num_timesteps, is_best=is_best)
+        return metrics
+
+    def save_state(self) -> None:
+        """Write all that is needed to go on bit for bit."""
+        progress = {"num_evaluations": self.progress.num_evaluations, "best_score": self.progress.best_score}
+        save_state(self.folder.resume_folder, self.model, self.env, progress)
+
+    def _checkpoint(self) -> Checkpoint:
+        policy = export_policy(self.model, ActionMap(levels=self.config.env.trading.levels))
+        golden = self._golden_observations()
+        market = self.observed.market
+        return Checkpoint(
+            policy=policy,
+            env=self.config.env,
+            scaling=self.observed.scaling,
+            interval=market.interval,
+            terms=market.terms,
+            golden_observations=golden,
+            golden_targets=policy.targets(golden),
+            facts={
+                "algorithm": self.config.algo,
+                "seed": self.config.seed,
+                "timesteps": self.model.num_timesteps,
+                "train": list(self.config.market.train),
+                "validation_period": list(self.config.market.validation),
+                "assumptions": list(market.assumptions),
+            },
+        )
+
+    def _golden_observations(self) -> NDArray[np.float32]:
+        """Return a few observations of the training period, the same for every checkpoint of a run."""
+        env = TradingVectorEnv(NUM_GOLDEN, self.observed, self.config.env, self.train_period)
+        observations, _ = env.reset(seed=self.config.seed)
+        return np.asarray(observations, np.float32)
+
+
+class _Supervisor(BaseCallback):
+    """Between two updates: evaluates, saves, logs what the accounts did, reports progress, and stops when asked."""
+
+    def __init__(self, run: TrainingRun, report: Report, is_interrupted: Callable[[], bool]) -> None:
+        super().__init__()
+        self._run = run
+        self._report = report
+        self._is_interrupted = is_interrupted
+
+    def _on_rollout_start(self) -> None:
+        run = self._run
+        self._report(self.num_timesteps, run.total_timesteps)
+        if self._is_interrupted():
+            run.save_state()
+            run.log.close()
+            raise TrainingInterruptedError
+        due = run.total_timesteps * (run.progress.num_evaluations + 1) // run.config.evaluations
+        if self.num_timesteps >= due and self.num_timesteps > 0:
+            run.evaluate()
+            run.save_state()
+
+    def _on_step(self) -> bool:
+        self._run.log.note_step(self._run.env.env.core.simulator.outcomes)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._run.log.write_rollout(self.num_timesteps)
+
+
+def new_run(config: TrainConfig, preset: str) -> TrainingRun:
+    """Return a new run; its folder is made.
+
+    Raises:
+        RlTraderError: If configuration, data or folder cannot be used.
+    """
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = config.name or f"{preset}-{config.algo}-{config.seed}-{stamp}"
+    if Path(name).name != name or name in (".", ".."):
+        raise ConfigError(f"name must be a plain folder name, was {name!r}")
+    return TrainingRun(replace(config, name=name), config.runs / name, is_new=True)
+
+
+def resumed_run(folder: Path) -> TrainingRun:
+    """Return a run that goes on bit for bit from its saved state.
+
+    Raises:
+        RlTraderError: If the folder is missing or damaged, or the data have changed.
+    """
+    run = RunFolder.open(folder)
+    config = run.config()
+    if data_files(config.market, config.data) != run.about()["data"]:
+        raise ConfigError(f"the data files of {folder} have changed since it began; put them back, or train anew")
+    return TrainingRun(config, folder, is_new=False)
+
+
+def _check_order(config: TrainConfig) -> None:
+    periods = [parse_period(dates) for dates in (config.market.train, config.market.validation, config.market.test)]
+    for earlier, later in pairwise(periods):
+        if (earlier.until or 0) > (later.since or 0):
+            raise ConfigError(f"train, validation and test must follow each other, found {earlier} before {later}")
+
+
+def _about(config: TrainConfig, assumptions: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "data": data_files(config.market, config.data),
+        "assumptions": list(assumptions),
+    }
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a question that is asked between two updates; the second ends at once."""
+    pressed: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+

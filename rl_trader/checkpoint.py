@@ -1,0 +1,196 @@
+"""A deployable policy as a folder of two files: ``policy.safetensors`` and ``manifest.json``.
+
+The manifest says all that deployment needs: architecture, observation layout with its hash, scaling, actions, how the
+account trades, market, terms, training period. Nothing is unpickled, and nothing else in a run's folder is needed.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from rl_trader.config import EnvConfig
+from rl_trader.contract import ContractTerms
+from rl_trader.decision import ActionMap
+from rl_trader.errors import CheckpointError, RlTraderError
+from rl_trader.features import resolve_features
+from rl_trader.network import NetworkPolicy, layers_from_arrays
+from rl_trader.observation import ObservationSchema
+from rl_trader.scaling import Scaling
+from rl_trader.serialise import from_json, to_json
+
+FORMAT: Final = 1
+POLICY_FILE: Final = "policy.safetensors"
+MANIFEST_FILE: Final = "manifest.json"
+GOLDEN_OBSERVATIONS: Final = "golden.observations"
+GOLDEN_TARGETS: Final = "golden.targets"
+TARGET_TOLERANCE: Final = 1e-6  # of a continuous target between machines; discrete targets must be equal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A policy, and what it must be shown and may do."""
+
+    policy: NetworkPolicy
+    env: EnvConfig  # features, account and episodes of training
+    scaling: Scaling
+    interval: str
+    terms: tuple[ContractTerms, ...]  # of every symbol it was trained on
+    golden_observations: NDArray[np.float32]  # (num_golden, observation size)
+    golden_targets: NDArray[np.float64]  # (num_golden,) that the policy must decide on them
+    facts: dict[str, Any]  # algorithm, periods, seeds, assumptions, metrics, versions: JSON, for people
+
+    @property
+    def schema(self) -> ObservationSchema:
+        """Return the layout of the observation."""
+        return self.env.schema
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols that the policy was trained on."""
+        return tuple(terms.symbol for terms in self.terms)
+
+
+def schema_hash(schema: ObservationSchema) -> str:
+    """Return a hash of everything that gives an observation its meaning."""
+    features = [(f.name, f.window, f.parameter, f.description) for f in resolve_features(schema.features)]
+    text = json.dumps([features, schema.account_features, schema.window])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint into a folder that does not exist; the folder appears whole or not at all.
+
+    Raises:
+        CheckpointError: If the folder exists or cannot be written.
+    """
+    if folder.exists():
+        raise CheckpointError(f"checkpoint folder {folder} exists; give another name")
+    beside = folder.with_name(folder.name + ".part")
+    arrays = {f"layer_{i}.weight": layer.weight for i, layer in enumerate(checkpoint.policy.layers)}
+    arrays |= {f"layer_{i}.bias": layer.bias for i, layer in enumerate(checkpoint.policy.layers)}
+    arrays[GOLDEN_OBSERVATIONS] = checkpoint.golden_observations
+    arrays[GOLDEN_TARGETS] = checkpoint.golden_targets
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside / POLICY_FILE)
+        manifest = _manifest(checkpoint, _sha256(beside / POLICY_FILE))
+        (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n")
+        beside.rename(folder)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint {folder} cannot be written: {error}; free space or choose a folder"
+        ) from error
+
+
+def _manifest(checkpoint: Checkpoint, policy_hash: str) -> dict[str, Any]:
+    policy = checkpoint.policy
+    return {
+        "format": FORMAT,
+        "policy": {"sha256": policy_hash, "activation": policy.activation, "head": policy.head},
+        "observation": {
+            "sha256": schema_hash(checkpoint.schema),
+            "size": checkpoint.schema.size,
+            "names": checkpoint.schema.names(),
+        },
+        "env": to_json(checkpoint.env),
+        "scaling": checkpoint.scaling.to_json(),
+        "interval": checkpoint.interval,
+        "terms": [terms.to_json() for terms in checkpoint.terms],
+        "facts": checkpoint.facts,
+    }
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read and check a checkpoint: hashes, shapes, the observation's meaning, and its golden decisions.
+
+    Raises:
+        CheckpointError: If it is missing, damaged, or made by another schema.
+    """
+    manifest = _read_manifest(folder)
+    try:
+        env = from_json(EnvConfig, manifest["env"], "env")
+        wanted = manifest["observation"]["sha256"]
+        if wanted != schema_hash(env.schema):
+            raise CheckpointError(
+                f"checkpoint {folder} was made with features of another definition; train again with this version"
+            )
+        arrays = _read_arrays(folder / POLICY_FILE, manifest["policy"]["sha256"])
+        policy = NetworkPolicy(
+            layers_from_arrays(arrays),
+            manifest["policy"]["activation"],
+            manifest["policy"]["head"],
+            ActionMap(levels=env.trading.levels),
+        )
+        checkpoint = Checkpoint(
+            policy=policy,
+            env=env,
+            scaling=Scaling.from_json(manifest["scaling"]),
+            interval=str(manifest["interval"]),
+            terms=tuple(ContractTerms.from_json(terms) for terms in manifest["terms"]),
+            golden_observations=arrays[GOLDEN_OBSERVATIONS],
+            golden_targets=arrays[GOLDEN_TARGETS],
+            facts=dict(manifest["facts"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"manifest of {folder} lacks {error}; it is damaged or made by another version"
+        ) from error
+    except CheckpointError:
+        raise
+    except RlTraderError as error:
+        raise CheckpointError(f"manifest of {folder} cannot be used: {error}") from error
+    _check_consistency(checkpoint, folder)
+    return checkpoint
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is no checkpoint: it has no {MANIFEST_FILE}; name a run's checkpoint folder")
+    try:
+        manifest = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; it is damaged") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else manifest
+        raise CheckpointError(f"{path} must have format {FORMAT}, found {found!r}; use the version that made it")
+    return manifest
+
+
+def _read_arrays(path: Path, wanted_hash: str) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; the checkpoint is damaged")
+    if _sha256(path) != wanted_hash:
+        raise CheckpointError(f"{path} does not have the hash of its manifest; one of them was changed or is damaged")
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; it is damaged") from error
+
+
+def _check_consistency(checkpoint: Checkpoint, folder: Path) -> None:
+    size = checkpoint.policy.observation_size
+    if size != checkpoint.schema.size or len(checkpoint.scaling.mean) != len(checkpoint.env.features):
+        raise CheckpointError(
+            f"the policy of {folder} takes {size} numbers and its manifest describes {checkpoint.schema.size}; damaged"
+        )
+    found = checkpoint.policy.targets(checkpoint.golden_observations)
+    tolerance = 0.0 if checkpoint.policy.head == "argmax" else TARGET_TOLERANCE
+    if not np.all(np.abs(found - checkpoint.golden_targets) <= tolerance):
+        raise CheckpointError(f"the policy of {folder} does not decide as it did when it was saved; it is damaged")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def with_facts(checkpoint: Checkpoint, **facts: Any) -> Checkpoint:  # noqa: ANN401 - JSON
+    """Return the checkpoint with more facts."""
+    return replace(checkpoint, facts=checkpoint.facts | facts)

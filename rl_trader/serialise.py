@@ -1,0 +1,62 @@
+"""Configurations as JSON and back: dataclasses of plain values, tuples, paths and other dataclasses."""
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from rl_trader.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> Any:  # noqa: ANN401 - JSON
+    """Return a configuration as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(kind: type[T], data: Mapping[str, Any], where: str) -> T:
+    """Return the configuration that ``to_json`` wrote.
+
+    Args:
+        kind: A dataclass.
+        data: Its JSON object.
+        where: What is read, for messages.
+
+    Raises:
+        ConfigError: If a field is missing, unknown or of another type, or its value is refused.
+    """
+    names = {field.name for field in fields(cast(Any, kind))}
+    if not isinstance(data, Mapping) or set(data) != names:
+        found = sorted(data) if isinstance(data, Mapping) else data
+        raise ConfigError(f"{where} needs the fields {sorted(names)}, found {found}; it was made by another version")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _restore(hints[name], data[name], f"{where}.{name}") for name in names})
+
+
+def _restore(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any field's type
+    if is_dataclass(hint):
+        return from_json(cast(type, hint), value, where)
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        return _restore(next(part for part in typing.get_args(hint) if part is not types.NoneType), value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} must be a list, was {value!r}; it is damaged or made by another version")
+        return tuple(value)
+    if hint is Path:
+        return Path(value)
+    expected = (int, float) if hint is float else hint
+    if isinstance(expected, type | tuple) and (
+        not isinstance(value, expected) or isinstance(value, bool) != (hint is bool)
+    ):
+        raise ConfigError(f"{where} must be of type {hint.__name__}, was {value!r}; it is damaged")
+    return value

@@ -1,0 +1,55 @@
+"""A preset and its overrides from the command line, with every error as one sentence."""
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+from rl_trader.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def parse_preset(presets: dict[str, tuple[str, T]], arguments: Sequence[str], command: str) -> tuple[str, T]:
+    """Return the name of the chosen preset and the preset with its overrides.
+
+    Args:
+        presets: Description and configuration by name; the first one is chosen if none is named.
+        arguments: After the command's name.
+        command: For messages and the help text.
+
+    Raises:
+        ConfigError: If a preset, field or value is not known.
+        SystemExit: With code 0, after ``--help``.
+    """
+    import tyro
+
+    given = list(arguments)
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
+        given.insert(0, next(iter(presets)))
+    if not given[0].startswith("-") and given[0] not in presets:
+        raise ConfigError(f"unknown preset {given[0]!r}; choose from {', '.join(presets)}")
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            config = tyro.extras.overridable_config_cli(presets, args=given, prog=command)
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+        raise ConfigError(_one_sentence(errors.getvalue(), f"{command} {given[0]} --help")) from None
+    return given[0], config
+
+
+def _one_sentence(box: str, help_command: str) -> str:
+    """Return what a boxed message of tyro says first, and which fields it proposes."""
+    lines = [re.sub(r"^[│╭╰─ ]+|[│╮╯─ ]+$", "", line).strip() for line in box.splitlines()]
+    lines = [line for line in lines if line and not line.endswith(("error", "options"))]
+    said = lines[0].rstrip(".:") if lines else "an argument cannot be read"
+    if said == "Unrecognized or misplaced options" and len(lines) > 1:
+        said = f"unrecognized option {lines[1].split()[0]}"
+    proposed = list(dict.fromkeys(line.split()[0] for line in lines[1:] if line.startswith("--")))
+    hint = f"did you mean {' or '.join(proposed[:3])}? " if "nrecognized" in said and proposed else ""
+    said = said[0].lower() + said[1:]
+    return f"{said}; {hint}`{help_command}` lists the fields"
+
