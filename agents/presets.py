@@ -33,7 +33,7 @@ BTCUSDT_30M: Final = TrainConfig()
 BTCUSDT_4H: Final = TrainConfig(
     market=MarketConfig(
         interval="4h",
-        train=("2022-01-01", "2024-07-01"),
+        train=("2022-03-01", "2024-07-01"),
         validation=("2024-07-01", "2025-01-01"),
         test=("2025-01-01", "2025-07-01"),
     ),
@@ -53,6 +53,6 @@ MAJORS_4H: Final = TrainConfig(
 PRESETS: Final[dict[str, tuple[str, TrainConfig]]] = {
     "demo": ("The embedded market, whose optimum is known; needs no data.", DEMO),
     "btcusdt-30m": ("BTCUSDT on 30-minute bars, 2023 to mid 2025.", BTCUSDT_30M),
-    "btcusdt-4h": ("BTCUSDT on 4-hour bars, 2022 to mid 2025.", BTCUSDT_4H),
+    "btcusdt-4h": ("BTCUSDT on 4-hour bars, March 2022 to mid 2025.", BTCUSDT_4H),
     "majors-4h": ("Eight large symbols on 4-hour bars, 2021 to mid 2025, one policy for all.", MAJORS_4H),
 }

@@ -21,8 +21,8 @@ class TradingVecEnv(VecEnv):
 
     def __init__(self, env: TradingVectorEnv) -> None:
         """Adapt an environment; it should have been made with ``copy=False``, since SB3 copies what it keeps."""
+        self.env = env  # before SB3 asks it for its render mode
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
-        self.env = env
         self._actions: NDArray[Any] = np.zeros(0)
         self._empty_infos: list[dict[str, Any]] = [{} for _ in range(env.num_envs)]
         self._returns = np.zeros(env.num_envs)

@@ -1,6 +1,7 @@
 """A training run from its configuration to its folder."""
 
 import importlib.metadata
+import math
 import platform
 import signal
 import time
@@ -51,7 +52,7 @@ class Progress:
     """How far a training is; part of its saved state."""
 
     num_evaluations: int = 0
-    best_score: float = -float("inf")
+    best_score: float = -math.inf
 
 
 class TrainingRun:
@@ -135,9 +136,9 @@ class TrainingRun:
             self.folder.name, checkpoint.policy, self.observed, self.config.env.trading, self.validation_period
         )
         metrics = measure(results)
-        is_best = metrics.log_growth > self.progress.best_score
-        if is_best:
-            self.progress.best_score = metrics.log_growth
+        score = -math.inf if metrics.log_growth is None else metrics.log_growth
+        is_best = score > self.progress.best_score
+        self.progress.best_score = max(score, self.progress.best_score)
         self.progress.num_evaluations += 1
         self.log.write_evaluation(self.model.num_timesteps, results, metrics)
         facts = {**checkpoint.facts, "validation": metrics.to_json()}
@@ -264,4 +265,3 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, previous)
-

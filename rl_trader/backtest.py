@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +95,6 @@ def tally_targets(
     trading: TradingConfig,
     period: Period,
     symbol: int,
-    max_bars: int | None = None,
 ) -> Tally:
     """Return the final balances and the turnover of many accounts on one symbol.
 
@@ -109,7 +107,6 @@ def tally_targets(
         trading: How the accounts trade.
         period: The bars that are played.
         symbol: Index of the symbol.
-        max_bars: Play no more bars than these; None plays all.
     """
     simulator = Simulator(observed, trading, FROM_FIRST_BAR, period, num_accounts)
     traded, changed, num_alive = np.zeros((3, num_accounts))
@@ -120,7 +117,7 @@ def tally_targets(
     def decide(_row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
         return next(targets)
 
-    for decided in islice(_played_bars(simulator, decide, symbol), max_bars):
+    for decided in _played_bars(simulator, decide, symbol):
         # A liquidated account may have had no balance before; it is no longer alive then.
         traded += is_alive * outcomes["traded_notional"] / np.maximum(outcomes["margin_balance_before"], np.spacing(1))
         changed += is_alive * np.abs(decided - before)

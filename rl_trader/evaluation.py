@@ -18,8 +18,8 @@ from rl_trader.observed_market import ObservedMarket
 from rl_trader.policy import Policy
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
-NUM_TRIED: Final = 64  # random agents and bars that show how much is traded beside the changes of targets
-NUM_TRIED_BARS: Final = 5_000
+MAX_PLAYS: Final = 3  # of the random agents, until they trade as much as the agent
+TURNOVER_TOLERANCE: Final = 0.02  # fraction of the agent's turnover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,17 +170,21 @@ def play_random_agents(
 ) -> RandomAgents:
     """Return how random agents fare that trade as much as an agent did.
 
-    Not only changes of targets trade but rebalancing and stops too. A first, shorter play shows how much, and what the
-    targets of the second trade is less by that.
+    Not only changes of targets trade but rebalancing and stops too: where a play traded more than the agent, the next
+    one changes targets as much less often.
     """
     bars_per_day = MS_PER_DAY / observed.market.interval_ms
     wanted = agent.turnover / bars_per_day
     returns, turnover = np.zeros((2, num_agents))
     symbols = range(len(observed.market.symbols))
     for symbol in symbols:
-        tried = _tally_random(wanted, NUM_TRIED, observed, trading, period, symbol, seed, NUM_TRIED_BARS)
-        other = float((tried.turnover - tried.wanted_turnover).mean())
-        tally = _tally_random(max(wanted - other, 0.0), num_agents, observed, trading, period, symbol, seed)
+        of_targets = wanted
+        for _ in range(MAX_PLAYS):
+            tally = _tally_random(of_targets, num_agents, observed, trading, period, symbol, seed)
+            traded = float(tally.turnover.mean())
+            if traded == 0.0 or abs(traded - wanted) <= TURNOVER_TOLERANCE * wanted:
+                break
+            of_targets = wanted * float(tally.wanted_turnover.mean()) / traded
         returns += (tally.margin_balance / trading.initial_balance - 1.0) / len(symbols)
         turnover += tally.turnover / len(symbols)
     below = (returns < agent.total_return) + 0.5 * (returns == agent.total_return)
@@ -201,9 +205,8 @@ def _tally_random(
     period: Period,
     symbol: int,
     seed: int,
-    max_bars: int | None = None,
 ) -> Tally:
     stream = np.random.SeedSequence(seed, spawn_key=(symbol,))
     num_bars = len(observed.market.bars)  # more than are played
     targets = random_targets(num_bars, turnover / trading.max_exposure, stream, num_agents, trading.levels)
-    return tally_targets(targets, num_agents, observed, trading, period, symbol, max_bars)
+    return tally_targets(targets, num_agents, observed, trading, period, symbol)

@@ -5,11 +5,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from rl_trader.errors import ConfigError, RlTraderError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 EXIT_USER_ERROR: Final = 2
+PIPE_WIDTH: Final = 160  # columns
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
@@ -37,6 +41,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+def wide_console() -> "Console":
+    """Return a console for tables: as wide as the terminal, or wide enough where there is none."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
 
 
 def default_data_dir() -> Path:

@@ -42,14 +42,11 @@ def parse_preset(presets: dict[str, tuple[str, T]], arguments: Sequence[str], co
 
 
 def _one_sentence(box: str, help_command: str) -> str:
-    """Return what a boxed message of tyro says first, and which fields it proposes."""
-    lines = [re.sub(r"^[│╭╰─ ]+|[│╮╯─ ]+$", "", line).strip() for line in box.splitlines()]
-    lines = [line for line in lines if line and not line.endswith(("error", "options"))]
-    said = lines[0].rstrip(".:") if lines else "an argument cannot be read"
-    if said == "Unrecognized or misplaced options" and len(lines) > 1:
-        said = f"unrecognized option {lines[1].split()[0]}"
-    proposed = list(dict.fromkeys(line.split()[0] for line in lines[1:] if line.startswith("--")))
+    """Return what a boxed message of tyro says, and which fields it proposes."""
+    body = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    rules = [i for i, line in enumerate(body) if line.startswith("─")]
+    said = " ".join(body[: rules[0] if rules else 1]).rstrip(".:") or "an argument cannot be read"
+    proposed = list(dict.fromkeys(line.split()[0] for line in body if line.startswith("--")))
     hint = f"did you mean {' or '.join(proposed[:3])}? " if "nrecognized" in said and proposed else ""
     said = said[0].lower() + said[1:]
     return f"{said}; {hint}`{help_command}` lists the fields"
-

@@ -55,7 +55,9 @@ def _learn(run_: "TrainingRun") -> int:
             metrics = run_.learn(report)
         except TrainingInterruptedError:
             bar.close()
-            print(f"interrupted at {run_.model.num_timesteps:,} bars; go on with `{COMMAND} --resume {run_.folder.path}`")
+            print(
+                f"interrupted at {run_.model.num_timesteps:,} bars; go on with `{COMMAND} --resume {run_.folder.path}`"
+            )
             return 130
         bar.update(run_.model.num_timesteps - bar.n)
     print(f"validation: {metrics.total_return:+.2%} return, Sharpe {metrics.sharpe or 0.0:.2f}")

@@ -149,18 +149,23 @@ def step_all(
     settings: NDArray[np.void],
     terms: NDArray[np.void],
     brackets: NDArray[np.float64] = BRACKETS,
+    *,
+    features: NDArray[np.float32] | None = None,
+    columns: Sequence[int] = range(8),
 ) -> tuple[NDArray[np.void], NDArray[np.float32], bool]:
-    """Play one bar; return the outcomes, the observations of the eight account features, and whether one ended."""
+    """Play one bar; return the outcomes, the observations (the account part if no features are given), and the end."""
+    rows = np.zeros((len(bars), 0), np.float32) if features is None else features
     outcomes = np.zeros(len(states), OUTCOME_DTYPE)
-    observations = np.zeros((len(states), 8), np.float32)
+    window = int(settings["window"][0])
+    observations = np.zeros((len(states), window * rows.shape[1] + len(columns)), np.float32)
     ended = kernel(
         np.asarray(targets, np.float64),
         records(states),
         records(outcomes),
         observations,
         records(bars),
-        np.zeros((len(bars), 0), np.float32),
-        np.arange(8),
+        rows,
+        np.array(columns, np.int64),
         records(fundings),
         settings,
         terms,

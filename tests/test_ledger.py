@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rl_trader import ledger
+from rl_trader.config import TradingConfig
 from rl_trader.contract import load_terms
 from rl_trader.ledger import Account
-from rl_trader.trading import TradingConfig, kernel_terms
+from rl_trader.trading import kernel_terms
 from tests.kernel_tables import BRACKETS, one_bracket, one_terms
 
 UNIT = 1e-8  # USDT, of a booking
@@ -474,7 +475,7 @@ def test_a_liquidation_reduces_the_position_to_the_cap_of_the_lower_bracket() ->
 
 def test_a_liquidation_goes_down_bracket_by_bracket_until_the_margin_is_enough() -> None:
     # 100 long at 1 000 with 5 000; at 963 margin 1 300 is under 96 300 * 0.05 - 1 600 = 3 215.
-    # 1. Kept 50 000 / 963 = 51.92108 -> 51.921; sold 48.079 = 46 300.077; fee 578.7509625; loss 48.079 * 37 = 1 778.923;
+    # 1. Kept 50 000 / 963 = 51.92108 -> 51.921; sold 48.079 = 46 300.077; fee 578.7509625; loss 1 778.923;
     #    left 2 642.3260375; margin 2 642.3260375 - 51.921 * 37 = 721.2490375 under 49 999.923 * 0.02 - 100 = 899.99846.
     # 2. Kept 10 000 / 963 = 10.38421 -> 10.384; sold 41.537 = 40 000.131; fee 500.0016375; loss 1 536.869;
     #    left 605.4554; margin 605.4554 - 10.384 * 37 = 221.2474 over 99.99792.

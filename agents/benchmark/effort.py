@@ -1,0 +1,19 @@
+"""How much is measured."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """Size and length of the runs; the sizes that a line's name gives are fixed."""
+
+    repeats: int = 5
+    """Runs a figure."""
+    seconds: float = 0.3
+    """Length of a run that is limited by time."""
+    num_bars: int = 100_000
+    """Bars of the market that is stepped."""
+    num_minutes: int = 5 * 365 * 24 * 60 + 24 * 60
+    """Bars of the market whose memory is measured: five years."""
+    num_rollouts: int = 4
+    """Rollouts, each with its update, in a training run."""

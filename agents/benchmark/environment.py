@@ -1,0 +1,153 @@
+"""Steps per second of the environments, and the account that every line is measured with.
+
+The account is the default configuration: 24 market features and the account part, isolated margin, brackets, filters,
+fees, slippage, funding, and the protective stop on.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Final
+
+import gymnasium
+import numba
+import numpy as np
+
+from agents.benchmark.effort import Effort
+from agents.benchmark.market import synthetic_tables
+from agents.benchmark.measure import Contest, rate
+from envs import ENV_ID
+from envs.vector_env import TradingVectorEnv
+from rl_trader.config import EnvConfig
+from rl_trader.market import build_market
+from rl_trader.observed_market import ObservedMarket, observe_market
+from rl_trader.serialise import to_json
+
+INTERVAL: Final = "30m"
+CART_POLE: Final = "CartPole-v1"
+NUM_DRAWS: Final = 64  # vectors of actions that are drawn beforehand and used in turn
+NUM_SINGLE_DRAWS: Final = 4_096
+
+
+def account_config(window: int = 1) -> EnvConfig:
+    """Return the configuration that is measured: the default, which a run on real data has, too."""
+    return replace(EnvConfig(), window=window)
+
+
+@lru_cache(maxsize=2)
+def bench_market(num_bars: int, window: int = 1) -> ObservedMarket:
+    """Return the synthetic market with the features of ``account_config``."""
+    market = build_market([synthetic_tables(num_bars, INTERVAL, INTERVAL)], INTERVAL)
+    return observe_market(market, account_config(window).schema)
+
+
+def config_hash(observed: ObservedMarket, config: EnvConfig) -> str:
+    """Return the SHA-256 of an environment's configuration and of the contract terms it trades under."""
+    data = {"env": to_json(config), "terms": [terms.to_json() for terms in observed.market.terms]}
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def vector_env(effort: Effort, num_envs: int, *, window: int = 1, parallel: bool = False) -> TradingVectorEnv:
+    """Return a vector environment on the synthetic market, reset."""
+    env = TradingVectorEnv(
+        num_envs, bench_market(effort.num_bars, window), account_config(window), parallel=parallel, copy=False
+    )
+    env.reset(seed=0)
+    return env
+
+
+def account_hash(effort: Effort, window: int = 1) -> str:
+    """Return the hash of the configuration that ``vector_env`` has."""
+    return config_hash(bench_market(effort.num_bars, window), account_config(window))
+
+
+@contextmanager
+def against_cart_pole(effort: Effort, num_envs: int) -> Iterator[Contest]:
+    """Vector environment on one thread beside Gymnasium's cart-pole, a vector environment in NumPy."""
+    peer = gymnasium.make_vec(CART_POLE, num_envs=num_envs, vectorization_mode="vector_entry_point")
+    peer.reset(seed=0)
+    yield Contest(
+        subject=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
+        reference=rate(_stepper(peer), num_envs, effort.seconds),
+        reference_name="gymnasium's NumPy CartPole-v1, as many accounts",
+        config=account_hash(effort),
+    )
+    peer.close()
+
+
+@contextmanager
+def against_copy(effort: Effort, num_envs: int, window: int) -> Iterator[Contest]:
+    """Vector environment on one thread beside copying its observations, and nothing else."""
+    env = vector_env(effort, num_envs, window=window)
+    source = np.ones((num_envs, *env.single_observation_space.shape), np.float32)
+    target = np.zeros_like(source)
+    yield Contest(
+        subject=rate(_stepper(env), num_envs, effort.seconds),
+        reference=rate(lambda: np.copyto(target, source), num_envs, effort.seconds),
+        reference_name="copying the observations alone",
+        config=account_hash(effort, window),
+    )
+
+
+@contextmanager
+def two_threads(effort: Effort, num_envs: int) -> Iterator[Contest]:
+    """Vector environment on two threads beside itself on one."""
+    threads = numba.get_num_threads()
+    numba.set_num_threads(2)
+    try:
+        yield Contest(
+            subject=rate(_stepper(vector_env(effort, num_envs, parallel=True)), num_envs, effort.seconds),
+            reference=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
+            reference_name="the same on one thread",
+            config=account_hash(effort),
+        )
+    finally:
+        numba.set_num_threads(threads)
+
+
+@contextmanager
+def single_env(effort: Effort) -> Iterator[Contest]:
+    """One account through ``gymnasium.make`` beside Gymnasium's cart-pole."""
+    market = bench_market(effort.num_bars)
+    env = gymnasium.make(ENV_ID, market=market, config=account_config())
+    peer = gymnasium.make(CART_POLE)
+    yield Contest(
+        subject=rate(_single_stepper(env), 1, effort.seconds),
+        reference=rate(_single_stepper(peer), 1, effort.seconds),
+        reference_name="gymnasium's CartPole-v1",
+        config=account_hash(effort),
+    )
+    peer.close()
+
+
+def _stepper(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> Callable[[], None]:
+    space = env.single_action_space
+    assert isinstance(space, gymnasium.spaces.Discrete)
+    draws = np.random.default_rng(0).integers(0, space.n, (NUM_DRAWS, env.num_envs))
+    turn = 0
+
+    def step() -> None:
+        nonlocal turn
+        turn = (turn + 1) % NUM_DRAWS
+        env.step(draws[turn])
+
+    return step
+
+
+def _single_stepper(env: gymnasium.Env[Any, Any]) -> Callable[[], None]:
+    assert isinstance(env.action_space, gymnasium.spaces.Discrete)
+    draws = np.random.default_rng(0).integers(0, env.action_space.n, NUM_SINGLE_DRAWS).tolist()
+    env.reset(seed=0)
+    turn = 0
+
+    def step() -> None:
+        nonlocal turn
+        turn = (turn + 1) % NUM_SINGLE_DRAWS
+        _, _, terminated, truncated, _ = env.step(draws[turn])
+        if terminated or truncated:
+            env.reset()
+
+    return step

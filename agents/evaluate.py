@@ -1,0 +1,135 @@
+"""A run's checkpoint on a period that the run did not train on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from agents.config import MarketConfig, TrainConfig
+from agents.known_optimum import OptimumShare, optimum_share
+from agents.markets import load_market, parse_period
+from agents.run_folder import RunFolder
+from rl_trader.checkpoint import Checkpoint
+from rl_trader.config import Assumptions
+from rl_trader.errors import ConfigError
+from rl_trader.evaluation import Evaluation, evaluate
+from rl_trader.market import Period
+from rl_trader.observed_market import observe_market
+from rl_trader.report import write_evaluation
+
+NAMED_PERIODS: Final = ("validation", "test")
+OTHER_FUNDING: Final[Mapping[str, str]] = {"zero": "base", "base": "zero"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvaluation:
+    """An evaluation of a run, and the folder that it was written into."""
+
+    evaluation: Evaluation
+    folder: Path
+    share: OptimumShare | None  # of the embedded market's optimum
+
+
+def evaluate_run(
+    path: Path,
+    period: str = "test",
+    *,
+    data: Path | None = None,
+    symbol: str | None = None,
+    which: str = "best",
+    num_random: int = 200,
+) -> list[RunEvaluation]:
+    """Evaluate a run's checkpoint and write metrics, equity and report into ``evaluation/`` of its folder.
+
+    Where the run assumes funding rates that are not recorded, both assumptions are evaluated: the run's own first.
+
+    Args:
+        path: The run's folder.
+        period: ``validation``, ``test``, or two dates as ``2025-01-01:2025-04-01``.
+        data: Folder of market data; None is the run's.
+        symbol: One of the run's symbols; None is all of them.
+        which: The ``best`` or the ``last`` checkpoint.
+        num_random: Random agents beside it.
+
+    Raises:
+        RlTraderError: If run, checkpoint, data or period cannot be used.
+    """
+    run = RunFolder.open(path)
+    config = run.config()
+    checkpoint = run.checkpoint(which)
+    market = _evaluated_market(config, period, symbol)
+    assumed = market.assumptions.missing_funding
+    first = _evaluate(run, checkpoint, market, config, _folder_name(period, symbol), data, num_random)
+    results = [first]
+    if assumed in OTHER_FUNDING and any(
+        "funding is not recorded" in note for note in first.evaluation.market.assumptions
+    ):
+        other = OTHER_FUNDING[assumed]
+        assumptions: Assumptions = replace(market.assumptions, missing_funding=other)  # type: ignore[arg-type]
+        name = f"{_folder_name(period, symbol)}-funding-{other}"
+        results.append(
+            _evaluate(run, checkpoint, replace(market, assumptions=assumptions), config, name, data, num_random)
+        )
+    return results
+
+
+def _folder_name(period: str, symbol: str | None) -> str:
+    name = period.replace(":", "_to_")
+    return f"{name}-{symbol}" if symbol else name
+
+
+def _evaluated_market(config: TrainConfig, period: str, symbol: str | None) -> MarketConfig:
+    """Return the run's market with the evaluated period as its test period."""
+    market = config.market
+    if symbol is not None:
+        if symbol not in market.symbols:
+            raise ConfigError(f"the run has no symbol {symbol!r}; choose from {', '.join(market.symbols)}")
+        market = replace(market, symbols=(symbol,))
+    if period in NAMED_PERIODS:
+        return replace(market, test=getattr(market, period))
+    dates = period.split(":")
+    if len(dates) != 2:  # noqa: PLR2004
+        raise ConfigError(
+            f"unknown period {period!r}; choose validation or test, or give two dates as 2025-01-01:2025-04-01"
+        )
+    asked, trained = parse_period((dates[0], dates[1])), parse_period(market.train)
+    if _overlap(asked, trained):
+        raise ConfigError(f"the run was trained on {trained}, which overlaps {asked}; choose a period outside of it")
+    return replace(market, test=(dates[0], dates[1]))
+
+
+def _overlap(first: Period, second: Period) -> bool:
+    assert first.since is not None
+    assert first.until is not None
+    assert second.since is not None
+    assert second.until is not None
+    return first.since < second.until and second.since < first.until
+
+
+def _evaluate(
+    run: RunFolder,
+    checkpoint: Checkpoint,
+    market_config: MarketConfig,
+    config: TrainConfig,
+    name: str,
+    data: Path | None,
+    num_random: int,
+) -> RunEvaluation:
+    alone = replace(market_config, train=market_config.test, validation=market_config.test)
+    market = load_market(alone, checkpoint.schema, data or config.data)
+    observed = observe_market(market, checkpoint.schema, scaling=checkpoint.scaling)
+    period = parse_period(market_config.test)
+    facts = {
+        "run": run.name,
+        "algorithm": config.algo,
+        "seed": str(config.seed),
+        "bars trained": f"{checkpoint.facts['timesteps']:,}",
+        "trained on": " to ".join(config.market.train),
+        "checkpoint chosen on": " to ".join(config.market.validation),
+    }
+    evaluation = evaluate(
+        run.name, checkpoint.policy, observed, checkpoint.env.trading, period, num_random=num_random, facts=facts
+    )
+    folder = run.path / "evaluation" / name
+    write_evaluation(folder, evaluation)
+    return RunEvaluation(evaluation, folder, optimum_share(checkpoint))

@@ -1,0 +1,85 @@
+"""Evaluate a run's checkpoint beside the baselines: ``python -m scripts.evaluate RUN [--period test]``.
+
+The deployable policy is replayed, in the kernel of training, over a period that the run did not train on; metrics, equity
+curves and a self-contained HTML report are written into the run's folder.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts._cli import Parser, run, wide_console
+
+if TYPE_CHECKING:
+    from agents.evaluate import RunEvaluation
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="scripts.evaluate", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, e.g. runs/NAME")
+    parser.add_argument(
+        "--period", default="test", help="validation, test, or two dates as 2025-01-01:2025-04-01 (default: test)"
+    )
+    parser.add_argument("--symbol", help="one of the run's symbols (default: all)")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which one (default: best)")
+    parser.add_argument("--data", type=Path, help="folder of market data (default: the run's)")
+    parser.add_argument("--random-agents", type=int, default=200, help="random agents beside it (default: 200)")
+    return parser
+
+
+def main() -> None:
+    """Evaluate, and print what matters most."""
+    arguments = _parser().parse_args()
+
+    from agents.evaluate import evaluate_run
+
+    results = evaluate_run(
+        arguments.run,
+        arguments.period,
+        data=arguments.data,
+        symbol=arguments.symbol,
+        which=arguments.checkpoint,
+        num_random=arguments.random_agents,
+    )
+    for result in results:
+        print_evaluation(result)
+
+
+def print_evaluation(result: "RunEvaluation") -> None:
+    """Print the table of an evaluation and where its report is."""
+    from rich.table import Table
+
+    evaluation = result.evaluation
+    table = Table(title=f"{evaluation.name}: {', '.join(evaluation.market.symbols)}, {evaluation.played}")
+    for column in ("", "return", "Sharpe", "max drawdown", "turnover/day", "fees", "funding", "liquidations"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for name, metrics in {"agent": evaluation.metrics, **evaluation.baseline_metrics}.items():
+        table.add_row(
+            name,
+            f"{metrics.total_return:+.2%}",
+            "-" if metrics.sharpe is None else f"{metrics.sharpe:.2f}",
+            f"{metrics.max_drawdown:.2%}",
+            f"{metrics.turnover:.2f}",
+            f"{metrics.fees:,.2f}",
+            f"{metrics.funding:,.2f}",
+            str(metrics.liquidations),
+        )
+    console = wide_console()
+    console.print(table)
+    if evaluation.random is not None:
+        console.print(
+            f"better than {evaluation.random.share_below:.0%} of {len(evaluation.random.total_returns)} random agents of"
+            " equal turnover; one seed and one period prove nothing"
+        )
+    for sentence in evaluation.market.assumptions:
+        console.print(f"assumption: {sentence}")
+    if result.share is not None:
+        share = result.share
+        console.print(
+            f"{share.percent:.1f} % of the optimum ({share.growth_per_bar:.3e} of {share.best_growth_per_bar:.3e} log"
+            f" growth per bar; turnover {share.turnover_per_bar:.3f} of {share.best_turnover_per_bar:.3f})"
+        )
+    console.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    run(main)
