@@ -16,7 +16,8 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 .PHONY: train test format lint types layers tests tests-plain bench tensorboard clean
 
 train: $(VENV)/ready  ## train the preset, evaluate it, and say where report and TensorBoard folder are
-	$(BIN)/python -m scripts.train $(TRAIN) --then-evaluate
+	$(BIN)/python -m scripts.train $(TRAIN)
+	$(BIN)/python -m scripts.evaluate
 
 test: lint types layers tests tests-plain  ## every check
 

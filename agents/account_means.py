@@ -14,15 +14,15 @@ from rl_trader.metrics import DAYS_PER_YEAR, FLOWS, LIQUIDATIONS, REFUSALS
 from rl_trader.state import STOPPED
 
 FIELDS: Final = (
+    "num_steps",
     *FLOWS,
     "margin_balance",
-    "exposure",
     "net_exposure",
+    "exposure",
     "turnover",
     "liquidations",
     "stops",
     "refusals",
-    "num_steps",
 )
 NUM_BINS: Final = 51
 BIN_WIDTH: Final = 0.05  # of the exposure over max_exposure; short, flat and long at full size are centres of bins
@@ -31,35 +31,48 @@ FIRST_EDGE: Final = -0.5 * NUM_BINS * BIN_WIDTH
 
 @kernel
 def _add(
-    outcomes: NDArray[np.void], liquidations: int, stops: int, refusals: int, sums: NDArray[np.float64]
+    outcomes: NDArray[np.void],
+    bins_per_exposure: float,
+    liquidations: int,
+    stops: int,
+    refusals: int,
+    sums: NDArray[np.float64],
+    counts: NDArray[np.int64],
 ) -> None:
-    """Add the outcomes (num_envs,) to the sums, in the order of ``FIELDS``."""
+    """Add outcomes (num_envs,) to the sums, in the order of ``FIELDS``, and count exposures, the centre bin at 0."""
+    price_pnl = fees = slippage = funding = liquidation = margin_balance = net_exposure = exposure = turnover = 0.0
+    num_liquidations = num_stops = num_refusals = 0
+    last = counts.size - 1
     for i in range(outcomes.size):
         outcome = outcomes[i]
-        sums[0] += outcome.price_pnl
-        sums[1] += outcome.fees
-        sums[2] += outcome.slippage
-        sums[3] += outcome.funding
-        sums[4] += outcome.liquidation
-        sums[5] += outcome.margin_balance
-        sums[6] += abs(outcome.exposure)
-        sums[7] += outcome.exposure
-        if outcome.margin_balance_before > 0.0:
-            sums[8] += outcome.traded_notional / outcome.margin_balance_before
-        sums[9] += 1.0 if outcome.events & liquidations else 0.0
-        sums[10] += 1.0 if outcome.events & stops else 0.0
-        sums[11] += 1.0 if outcome.events & refusals else 0.0
-    sums[12] += outcomes.size
-
-
-@kernel
-def _count(
-    outcomes: NDArray[np.void], max_exposure: float, first_edge: float, width: float, counts: NDArray[np.int64]
-) -> None:
-    """Count the exposures in bins; what lies outside counts for the outermost."""
-    for i in range(outcomes.size):
-        place = int((outcomes[i].exposure / max_exposure - first_edge) // width)
-        counts[min(max(place, 0), counts.size - 1)] += 1
+        price_pnl += outcome.price_pnl
+        fees += outcome.fees
+        slippage += outcome.slippage
+        funding += outcome.funding
+        liquidation += outcome.liquidation
+        margin_balance += outcome.margin_balance
+        net_exposure += outcome.exposure
+        exposure += abs(outcome.exposure)
+        if outcome.traded_notional > 0.0 and outcome.margin_balance_before > 0.0:
+            turnover += outcome.traded_notional / outcome.margin_balance_before
+        num_liquidations += outcome.events & liquidations != 0
+        num_stops += outcome.events & stops != 0
+        num_refusals += outcome.events & refusals != 0
+        place = outcome.exposure * bins_per_exposure + 0.5 * counts.size
+        counts[int(min(max(place, 0.0), last))] += 1  # what lies outside counts for the outermost bin
+    sums[0] += outcomes.size
+    sums[1] += price_pnl
+    sums[2] += fees
+    sums[3] += slippage
+    sums[4] += funding
+    sums[5] += liquidation
+    sums[6] += margin_balance
+    sums[7] += net_exposure
+    sums[8] += exposure
+    sums[9] += turnover
+    sums[10] += num_liquidations
+    sums[11] += num_stops
+    sums[12] += num_refusals
 
 
 class AccountMeans:
@@ -73,15 +86,14 @@ class AccountMeans:
             max_exposure: Notional over margin balance at a target of 1.
         """
         self._bars_per_day = MS_PER_DAY / interval_ms
-        self._max_exposure = max_exposure
+        self._bins_per_exposure = 1.0 / (BIN_WIDTH * max_exposure)
         self._sums = np.zeros(len(FIELDS))
         self._counts = np.zeros(NUM_BINS, np.int64)
 
     def add(self, outcomes: NDArray[np.void]) -> None:
         """Add one step of every account, (num_envs,) of ``OUTCOME_DTYPE``."""
         rows = records(outcomes)
-        _add(rows, LIQUIDATIONS, STOPPED, REFUSALS, self._sums)
-        _count(rows, self._max_exposure, FIRST_EDGE, BIN_WIDTH, self._counts)
+        _add(rows, self._bins_per_exposure, LIQUIDATIONS, STOPPED, REFUSALS, self._sums, self._counts)
 
     def take_scalars(self) -> dict[str, float]:
         """Return the means by name and begin anew; nothing where no step was added.

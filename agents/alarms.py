@@ -56,7 +56,8 @@ def policy_alarms(results: Sequence[BacktestResult], rebalance_band: float) -> l
 
 
 def _same(targets: NDArray[np.float64], target: float, band: float) -> NDArray[np.bool_]:
-    return (targets == target) | (np.abs(targets - target) < band)
+    distance = np.abs(targets - target)
+    return np.asarray((distance == 0.0) | (distance < band))
 
 
 def loss_alarm(logged: Mapping[str, Any], num_timesteps: int) -> Alarm | None:
@@ -76,5 +77,7 @@ def weight_alarm(policy: nn.Module, num_timesteps: int) -> Alarm | None:
     """Return an alarm if a weight of the policy is not finite."""
     for name, weights in policy.named_parameters():
         if not torch.isfinite(weights).all():
-            return Alarm("weights are not finite", f"{name} has values that are not finite after {num_timesteps:,} bars")
+            return Alarm(
+                "weights are not finite", f"{name} has values that are not finite after {num_timesteps:,} bars"
+            )
     return None

@@ -143,6 +143,8 @@ class TrainConfig:
     """Of the run's folder; none is made of preset, algorithm, seed and time."""
     evaluations: int = 10
     """Evaluations on the validation period; the best checkpoint is chosen by them."""
+    callbacks: tuple[str, ...] = ()
+    """Callback classes of Stable-Baselines3, by import path `package.module:class`; their state is not resumed."""
     market: MarketConfig = field(default_factory=MarketConfig)
     """Bars and periods."""
     env: EnvConfig = field(default_factory=EnvConfig)

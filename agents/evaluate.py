@@ -1,24 +1,25 @@
 """A run's checkpoint on a period that the run did not train on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from agents.config import MarketConfig, TrainConfig
 from agents.known_optimum import OptimumShare, optimum_share
 from agents.markets import load_market, parse_period
 from agents.run_folder import RunFolder
 from rl_trader.checkpoint import Checkpoint
-from rl_trader.config import Assumptions
-from rl_trader.errors import ConfigError
+from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.evaluation import Evaluation, evaluate
+from rl_trader.extensions import import_object
 from rl_trader.market import Period
 from rl_trader.observed_market import observe_market
+from rl_trader.policy import Policy, Rule
 from rl_trader.report import write_evaluation
 
 NAMED_PERIODS: Final = ("validation", "test")
-OTHER_FUNDING: Final[Mapping[str, str]] = {"zero": "base", "base": "zero"}
+OTHER_FUNDING: Final[Mapping[str, Literal["zero", "base"]]] = {"zero": "base", "base": "zero"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class RunEvaluation:
     share: OptimumShare | None  # of the embedded market's optimum
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What a user wants to see beside the agent, by import path."""
+
+    rules: Mapping[str, Rule]
+    policies: Mapping[str, Policy]
+
+
 def evaluate_run(
     path: Path,
     period: str = "test",
@@ -38,6 +47,8 @@ def evaluate_run(
     symbol: str | None = None,
     which: str = "best",
     num_random: int = 200,
+    rules: Sequence[str] = (),
+    policies: Sequence[str] = (),
 ) -> list[RunEvaluation]:
     """Evaluate a run's checkpoint and write metrics, equity and report into ``evaluation/`` of its folder.
 
@@ -50,6 +61,8 @@ def evaluate_run(
         symbol: One of the run's symbols; None is all of them.
         which: The ``best`` or the ``last`` checkpoint.
         num_random: Random agents beside it.
+        rules: Import paths of further baselines of the form ``policy.Rule``.
+        policies: Import paths of further baselines of the form ``policy.Policy``.
 
     Raises:
         RlTraderError: If run, checkpoint, data or period cannot be used.
@@ -58,18 +71,22 @@ def evaluate_run(
     config = run.config()
     checkpoint = run.checkpoint(which)
     market = _evaluated_market(config, period, symbol)
+    others = Others(
+        {path: import_object(path, "rule") for path in rules},
+        {path: import_object(path, "policy") for path in policies},
+    )
+
+    def evaluated(market: MarketConfig, name: str) -> RunEvaluation:
+        return _evaluate(run, checkpoint, market, name, data or config.data, num_random, others)
+
+    name = _folder_name(period, symbol)
+    results = [evaluated(market, name)]
     assumed = market.assumptions.missing_funding
-    first = _evaluate(run, checkpoint, market, config, _folder_name(period, symbol), data, num_random)
-    results = [first]
-    if assumed in OTHER_FUNDING and any(
-        "funding is not recorded" in note for note in first.evaluation.market.assumptions
-    ):
+    notes = results[0].evaluation.market.assumptions
+    if assumed in OTHER_FUNDING and any("funding is not recorded" in note for note in notes):
         other = OTHER_FUNDING[assumed]
-        assumptions: Assumptions = replace(market.assumptions, missing_funding=other)  # type: ignore[arg-type]
-        name = f"{_folder_name(period, symbol)}-funding-{other}"
-        results.append(
-            _evaluate(run, checkpoint, replace(market, assumptions=assumptions), config, name, data, num_random)
-        )
+        assumptions = replace(market.assumptions, missing_funding=other)
+        results.append(evaluated(replace(market, assumptions=assumptions), f"{name}-funding-{other}"))
     return results
 
 
@@ -110,15 +127,15 @@ def _evaluate(
     run: RunFolder,
     checkpoint: Checkpoint,
     market_config: MarketConfig,
-    config: TrainConfig,
     name: str,
     data: Path | None,
     num_random: int,
+    others: Others,
 ) -> RunEvaluation:
     alone = replace(market_config, train=market_config.test, validation=market_config.test)
-    market = load_market(alone, checkpoint.schema, data or config.data)
+    market = load_market(alone, checkpoint.schema, data)
     observed = observe_market(market, checkpoint.schema, scaling=checkpoint.scaling)
-    period = parse_period(market_config.test)
+    config = run.config()
     facts = {
         "run": run.name,
         "algorithm": config.algo,
@@ -128,8 +145,19 @@ def _evaluate(
         "checkpoint chosen on": " to ".join(config.market.validation),
     }
     evaluation = evaluate(
-        run.name, checkpoint.policy, observed, checkpoint.env.trading, period, num_random=num_random, facts=facts
+        run.name,
+        checkpoint.policy,
+        observed,
+        checkpoint.env.trading,
+        parse_period(market_config.test),
+        num_random=num_random,
+        facts=facts,
+        rules=others.rules,
+        policies=others.policies,
     )
     folder = run.path / "evaluation" / name
-    write_evaluation(folder, evaluation)
+    try:
+        write_evaluation(folder, evaluation)
+    except OSError as error:
+        raise CheckpointError(f"the evaluation cannot be written into {folder}: {error}; free space") from error
     return RunEvaluation(evaluation, folder, optimum_share(checkpoint))

@@ -14,6 +14,8 @@ from rl_trader.errors import ConfigError
 
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": PPO, "dqn": DQN}
 FINAL_LEARNING_RATE: Final = 0.1  # of the first
+SMALL_LAYER: Final = 128  # units
+SMALL_BATCH: Final = 4_096  # samples
 
 
 def falling(first: float) -> Callable[[float], float]:
@@ -39,6 +41,16 @@ def find_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {name!r} does not answer: {reason}; choose cpu or auto") from error
     return name
+
+
+def choose_threads(config: TrainConfig) -> int:
+    """Return how many threads of torch train fastest: one for small networks and batches, else all.
+
+    Below these sizes, handing work to a second thread costs more than it saves (measured on two cores).
+    """
+    learner = config.learner
+    is_small = max(learner.net_arch, default=0) <= SMALL_LAYER and learner.batch_size <= SMALL_BATCH
+    return 1 if is_small else torch.get_num_threads()
 
 
 def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:

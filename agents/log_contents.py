@@ -69,10 +69,10 @@ def eval_scalars(metrics: Metrics) -> dict[str, float]:
 
 def configuration_text(config: TrainConfig) -> str:
     """Return the configuration as Markdown, a table a section; of the algorithms only the chosen one."""
-    sections = {name: rows for name, rows in _sections("run", to_json(config)) if name in ("run", config.algo) or "." in
-                name or name in ("market", "env")}
+    data = to_json(config)
+    del data["dqn" if config.algo == "ppo" else "ppo"]
     parts = []
-    for name, rows in sections.items():
+    for name, rows in _sections("run", data):
         lines = [f"| {key} | {_shown(value)} |" for key, value in rows.items()]
         parts.append("\n".join([f"### {name}", "", "| field | value |", "|---|---|", *lines]))
     return "\n\n".join(parts)

@@ -12,7 +12,7 @@ from rl_trader.observation import ObservationSchema
 from rl_trader.observed_market import schema_warmup
 from rl_trader.store import DataStore
 
-EMBEDDED_BARS = 115_000  # 2020-01-01 to mid 2026 in bars of 30 minutes
+EMBEDDED_BARS = 96_432  # 2020-01-01 to 2025-07-01 in bars of 30 minutes
 EMBEDDED_SEED = 0
 
 

@@ -10,8 +10,8 @@ DEMO: Final = TrainConfig(
         symbols=(EMBEDDED,),
         interval="30m",
         train=("2020-01-01", "2025-01-01"),
-        validation=("2025-01-01", "2025-07-01"),
-        test=("2025-07-01", "2026-07-01"),
+        validation=("2025-01-01", "2025-04-01"),
+        test=("2025-04-01", "2025-07-01"),
     ),
     env=EMBEDDED_ENV,
     ppo=PPOConfig(

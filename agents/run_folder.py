@@ -119,6 +119,18 @@ class RunFolder:
         return load_checkpoint(self.path / "checkpoints" / index[which])
 
 
+def newest_run(runs: Path) -> Path:
+    """Return the folder of the run that was begun last.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    folders = [path.parent for path in runs.glob(f"*/{CONFIG_FILE}")]
+    if not folders:
+        raise CheckpointError(f"there is no run in {runs}; make one by `python -m scripts.train`")
+    return max(folders, key=lambda folder: (folder / CONFIG_FILE).stat().st_mtime)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object of a JSON file.
 

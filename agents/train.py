@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.callbacks import BaseCallback
+import torch
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig
 from agents.export import export_policy
-from agents.learners import ALGORITHMS, find_device, make_model
+from agents.learners import ALGORITHMS, choose_threads, find_device, make_model
 from agents.markets import data_files, load_market, parse_period
 from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
@@ -31,6 +32,7 @@ from rl_trader.backtest import backtest_policy
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.decision import ActionMap
 from rl_trader.errors import ConfigError
+from rl_trader.extensions import import_object
 from rl_trader.features import resolve_features
 from rl_trader.lookahead import check_causal
 from rl_trader.metrics import Metrics, measure
@@ -65,6 +67,7 @@ class TrainingRun:
             RlTraderError: If configuration, data or folder cannot be used.
         """
         find_device(config.device)
+        torch.set_num_threads(choose_threads(config))
         schema = config.env.schema
         self.train_period = parse_period(config.market.train)
         self.validation_period = parse_period(config.market.validation)
@@ -88,15 +91,18 @@ class TrainingRun:
         )
         self.env = TradingVecEnv(env)
         self.progress = Progress()
+        self._callbacks = [_make_callback(path) for path in config.callbacks]
         if is_new:
-            self.folder = RunFolder.create(folder, config, _about(config, market.assumptions))
             self.model = make_model(config, self.env)
+            self.folder = RunFolder.create(folder, config, _about(config, market.assumptions))
         else:
             self.folder = RunFolder.open(folder)
             algorithm, device = ALGORITHMS[config.algo], find_device(config.device)
             self.model, progress = load_state(self.folder.resume_folder, algorithm, self.env, device)
             self.progress = Progress(**progress)
-        self.log = TrainingLog(self.folder, config, self.observed, self.validation_period)
+        self.log = TrainingLog(
+            self.folder, config, self.observed, self.validation_period, first_step=self.model.num_timesteps
+        )
         self.model.set_logger(self.log.logger)
 
     @property
@@ -112,25 +118,38 @@ class TrainingRun:
 
         Raises:
             TrainingInterruptedError: If Ctrl-C was pressed; ``resume`` goes on from there.
+            ConfigError: If training diverged.
         """
         with _interruptible() as is_interrupted:
-            callback = _Supervisor(self, report, is_interrupted)
+            callback = CallbackList([_Supervisor(self, report, is_interrupted), *self._callbacks])
             remaining = self.total_timesteps - self.model.num_timesteps
             if remaining > 0:
-                self.model.learn(
-                    remaining, callback=callback, log_interval=self._log_interval(), reset_num_timesteps=False
-                )
+                self._learn_on(remaining, callback)
         metrics = self.evaluate()
         self.save_state()
         self.log.close()
         return metrics
+
+    def _learn_on(self, num_timesteps: int, callback: BaseCallback) -> None:
+        try:
+            self.model.learn(
+                num_timesteps, callback=callback, log_interval=self._log_interval(), reset_num_timesteps=False
+            )
+        except ValueError:  # torch's distributions refuse what a diverged network puts out
+            self.log.check_finite(self.model.policy, self.model.num_timesteps)
+            raise
 
     def _log_interval(self) -> int:
         """Return after how many updates (PPO) or episodes (DQN) SB3 writes its scalars."""
         return 1 if self.config.algo == "ppo" else max(self.config.dqn.num_envs, 4)
 
     def evaluate(self) -> Metrics:
-        """Score the policy on the validation period, log it and save it as a checkpoint."""
+        """Score the policy on the validation period, log it and save it as a checkpoint.
+
+        Raises:
+            ConfigError: If the policy is not finite: training has diverged.
+        """
+        self.log.check_finite(self.model.policy, self.model.num_timesteps)
         checkpoint = self._checkpoint()
         results = backtest_policy(
             self.folder.name, checkpoint.policy, self.observed, self.config.env.trading, self.validation_period
@@ -190,6 +209,7 @@ class _Supervisor(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         run = self._run
+        run.log.check_finite(self.model.policy, self.num_timesteps)
         self._report(self.num_timesteps, run.total_timesteps)
         if self._is_interrupted():
             run.save_state()
@@ -206,6 +226,14 @@ class _Supervisor(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self._run.log.write_rollout(self.num_timesteps)
+
+
+def _make_callback(path: str) -> BaseCallback:
+    made = import_object(path, "callback")
+    callback = made() if callable(made) else made
+    if not isinstance(callback, BaseCallback):
+        raise ConfigError(f"callback {path!r} must make a BaseCallback of Stable-Baselines3, made {callback!r}")
+    return callback
 
 
 def new_run(config: TrainConfig, preset: str) -> TrainingRun:

@@ -1,34 +1,191 @@
-"""What a training writes for TensorBoard: how the accounts fare while it explores, and every evaluation."""
+"""What a training writes for TensorBoard: how the accounts fare while it explores, and every evaluation.
 
-from typing import Any
+Tags: ``rollout/``, ``train/`` and ``time/`` are Stable-Baselines3's own; ``account/`` are means over the training
+accounts; ``eval/`` is the policy on the validation period. The baselines are sub-runs ``baseline_<name>`` with the same
+``eval/`` tags at the first and the last step, so that they are drawn as horizontal lines. A figure that is not defined,
+such as the Sharpe ratio of a flat account, is not drawn.
+"""
+
+import logging
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
+from agents.account_means import BIN_WIDTH, FIRST_EDGE, NUM_BINS, AccountMeans
+from agents.alarms import Alarm, loss_alarm, policy_alarms, weight_alarm
 from agents.config import TrainConfig
+from agents.figures import Curve, curve, evaluation_figure, picture
+from agents.log_contents import (
+    HPARAM_METRICS,
+    LAYOUT,
+    assumptions_text,
+    configuration_text,
+    eval_scalars,
+    hyperparameters,
+)
 from agents.run_folder import RunFolder
 from rl_trader.backtest import BacktestResult
+from rl_trader.errors import ConfigError
+from rl_trader.evaluation import play_baselines
 from rl_trader.market import Period
-from rl_trader.metrics import Metrics
+from rl_trader.metrics import Metrics, measure, portfolio
 from rl_trader.observed_market import ObservedMarket
+
+NUM_SCALARS: Final = 250  # points of an account/ curve, at most
+NUM_HISTOGRAMS: Final = 50
+EDGES: Final = FIRST_EDGE + BIN_WIDTH * np.arange(NUM_BINS + 1)
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class TrainingLog:
     """The TensorBoard events of a run."""
 
-    def __init__(self, folder: RunFolder, config: TrainConfig, observed: ObservedMarket, validation: Period) -> None:
-        self.logger: Logger = configure(str(folder.path), ["tensorboard"])
+    def __init__(
+        self, folder: RunFolder, config: TrainConfig, observed: ObservedMarket, validation: Period, *, first_step: int
+    ) -> None:
+        """Begin or continue the events of a run, and play the baselines.
+
+        Args:
+            folder: Where the events are written.
+            config: Of the run, resolved.
+            observed: Market and features.
+            validation: Period of the evaluations.
+            first_step: Bars played so far; events of a lost training beyond them are discarded.
+        """
+        self._folder = folder
+        self._config = config
+        self._market = observed.market
+        self._total = config.learner.total_timesteps
+        self._first_step = self._step = first_step
+        self._baseline_scalars: dict[str, dict[str, float]] = {}
+        self._baseline_curves: dict[str, Curve] = {}
+        for name, results in play_baselines(observed, config.env.trading, validation).items():
+            self._baseline_scalars[name] = eval_scalars(measure(results))
+            self._baseline_curves[name] = curve(portfolio(results))
+        self._means = AccountMeans(observed.market.interval_ms, config.env.trading.max_exposure)
+        output = TensorBoardOutputFormat(str(folder.path))
+        self.logger = Logger(str(folder.path), [output])
+        self._writer: SummaryWriter = output.writer
+        if self._baseline_folder("flat").exists():
+            self._discard_after(first_step)
+        else:
+            self._write_head()
+            self._write_baselines(0)
 
     def note_step(self, outcomes: NDArray[np.void]) -> None:
-        """Note what a step did in every account (num_envs,) of ``OUTCOME_DTYPE``."""
+        """Note what a step did in every account, (num_envs,) of ``OUTCOME_DTYPE``."""
+        self._means.add(outcomes)
 
     def write_rollout(self, step: int) -> None:
-        """Write the means of the steps noted since the last call."""
+        """Write the means of the steps since they were last written, if enough bars were played since."""
+        if self._is_due(step, NUM_SCALARS):
+            self._write_scalars({f"account/{name}": value for name, value in self._means.take_scalars().items()}, step)
+        if self._is_due(step, NUM_HISTOGRAMS):
+            self._write_exposures(step)
+        self._step = step
 
     def write_evaluation(self, step: int, results: list[BacktestResult], metrics: Metrics) -> None:
-        """Write an evaluation on the validation period."""
+        """Write an evaluation on the validation period, and the alarms that it raises.
+
+        Args:
+            step: Bars played so far.
+            results: Of the policy, one a symbol.
+            metrics: Of these results.
+        """
+        self._write_scalars(eval_scalars(metrics), step)
+        targets = np.concatenate([result.targets for result in results])
+        self._writer.add_histogram("eval/target_position", targets, step, bins=EDGES)
+        title = f"{self._folder.name} after {step:,} bars, validation period"
+        figure = evaluation_figure(title, results, self._market, self._baseline_curves)
+        self._writer.add_image("eval/equity", picture(figure), step, dataformats="HWC")
+        if step >= self._total and step > self._first_step:
+            self._write_baselines(step)
+        self._write_alarms(policy_alarms(results, self._config.env.trading.rebalance_band), step)
+
+    def check_finite(self, policy: nn.Module, step: int) -> None:
+        """End the training if a loss or a weight is not finite, before a policy is saved that cannot be used.
+
+        Raises:
+            ConfigError: If training has diverged.
+        """
+        alarm = loss_alarm(self.logger.name_to_value, step) or weight_alarm(policy, step)
+        if alarm is None:
+            return
+        self._write_alarms([alarm], step)
+        self.close()
+        algo = self._config.algo
+        raise ConfigError(
+            f"training has diverged: {alarm.sentence}; lower {algo}.learning_rate, {algo}.max_grad_norm or the range of"
+            f" your own features and reward (the checkpoints saved before stay in {self._folder.path})"
+        )
 
     def close(self) -> None:
         """Write what is pending."""
+        self._write_scalars(
+            {f"account/{name}": value for name, value in self._means.take_scalars().items()}, self._step
+        )
         self.logger.close()
+
+    def _is_due(self, step: int, num_parts: int) -> bool:
+        """Return whether the bars since the last rollout reach into another part of the training."""
+        return step * num_parts // self._total > self._step * num_parts // self._total
+
+    def _write_scalars(self, scalars: dict[str, float], step: int) -> None:
+        for tag, value in scalars.items():
+            self._writer.add_scalar(tag, value, step)
+
+    def _write_exposures(self, step: int) -> None:
+        counts = self._means.take_exposures()
+        if not counts.any():
+            return
+        centres = 0.5 * (EDGES[:-1] + EDGES[1:])
+        held = centres[counts > 0]
+        self._writer.add_histogram_raw(
+            "account/exposure_over_max_exposure",
+            min=float(held[0]),
+            max=float(held[-1]),
+            num=int(counts.sum()),
+            sum=float(counts @ centres),
+            sum_squares=float(counts @ centres**2),
+            bucket_limits=EDGES[1:].tolist(),
+            bucket_counts=counts.tolist(),
+            global_step=step,
+        )
+
+    def _write_alarms(self, alarms: list[Alarm], step: int) -> None:
+        self._writer.add_text(
+            "run/alarms", "\n".join(f"- **{alarm.name}**: {alarm.sentence}" for alarm in alarms) or "none", step
+        )
+        self._writer.flush()
+        for alarm in alarms:
+            _LOG.warning("alarm after %s bars: %s", f"{step:,}", alarm)
+
+    def _write_head(self) -> None:
+        self._writer.add_text("run/configuration", configuration_text(self._config), 0)
+        self._writer.add_text("run/assumptions", assumptions_text(self._market.assumptions), 0)
+        self._writer.add_custom_scalars(LAYOUT)
+        metrics = dict.fromkeys(HPARAM_METRICS, 0.0)  # only the tags are read
+        self.logger.record("hparams", HParam(hyperparameters(self._config), metrics))
+        self.logger.dump(0)
+
+    def _baseline_folder(self, name: str) -> Path:
+        return self._folder.path / f"baseline_{name}"
+
+    def _write_baselines(self, step: int) -> None:
+        for name, scalars in self._baseline_scalars.items():
+            with SummaryWriter(str(self._baseline_folder(name))) as writer:
+                for tag, value in scalars.items():
+                    writer.add_scalar(tag, value, step)
+
+    def _discard_after(self, step: int) -> None:
+        """Hide the events of a training that was lost after its state was saved at a step."""
+        restart = Event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+        assert self._writer.file_writer is not None
+        self._writer.file_writer.add_event(restart, step)

@@ -7,7 +7,6 @@ The default, the change of the log margin balance, sums over an episode to its l
 objective: what they earn is not comparable with it.
 """
 
-import importlib
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader.errors import ConfigError
+from rl_trader.extensions import import_object
 from rl_trader.kernels import records
 from rl_trader.market import MarketData, Period, episode_table
 
@@ -96,13 +96,9 @@ def find_reward(name: str) -> RewardFunction:
     """
     if name in REWARDS:
         return REWARDS[name]
-    module, _, attribute = name.partition(":")
-    if not attribute:
+    if ":" not in name:
         raise ConfigError(f"unknown reward {name!r}; choose from {', '.join(REWARDS)} or name package.module:function")
-    try:
-        return cast(RewardFunction, getattr(importlib.import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"reward {name!r} cannot be imported: {error}; check the import path") from error
+    return cast(RewardFunction, import_object(name, "reward"))
 
 
 WriteRewards = Callable[[NDArray[np.void], float, NDArray[np.float64], NDArray[np.float64]], None]

@@ -28,15 +28,15 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
     stop and liquidation on the mark price are those of ``rl_trader.replay``, whose docstring gives the order of events.
 
     ## Action Space
-    ``Discrete(len(levels))``: index of a target position in ``config.trading.levels`` (short, flat, long by default); or
-    ``Box(-1, 1, (1,))`` if ``levels`` is empty. Targets are fractions of ``max_exposure``, the notional over the margin
+    ``Discrete(len(levels))``: index of a target position in ``config.trading.levels`` (short, flat, long by default);
+    or ``Box(-1, 1, (1,))`` if ``levels`` is empty. Targets are fractions of ``max_exposure``, the notional over the margin
     balance. A target that differs from the exposure by no more than the rebalance band sends no order; flat is always
     reached exactly.
 
     ## Observation Space
     ``Box(-10, 10, (window * features + account features,), float32)``: market features of the last ``window`` bars,
     oldest first, scaled by frozen means and deviations of the training period; then the account part, rounded to 1e-6.
-    Both are cut at -10 and 10. ``observation_table`` of this module prints the rows of any configuration; the default's:
+    Both are cut at -10 and 10. ``observation_table`` of this module prints the rows of any configuration; by default:
 
     {observation_table}
 
@@ -49,13 +49,13 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
     ``config.episode`` chooses.
 
     ## Episode End
-    Terminated: the position was liquidated whole, or the balance cannot carry the smallest order. Truncated: the episode
-    has its number of bars, or the recording, a gap-free stretch of it, or the period ends.
+    Terminated: the position was liquidated whole, or the balance cannot carry the smallest order. Truncated: the
+    episode has its number of bars, or the recording, a gap-free stretch of it, or the period ends.
 
     ## Info
     ``price_pnl + fees + slippage + funding + liquidation`` is the step's change of the margin balance, each in USDT in
     the sign of the wallet's change; besides ``margin_balance``, ``margin_balance_before``, ``insurance`` (the part of
-    ``liquidation`` that the insurance fund bore), ``traded_notional``, ``exposure``, ``bar`` (row of the market's bars),
+    ``liquidation`` that the insurance fund bore), ``traded_notional``, ``exposure``, ``bar`` (row of the bars),
     ``symbol`` (its index), ``events`` (sum of bits) and ``event_names``.
 
     ## Arguments

@@ -20,8 +20,8 @@ Arrays = NDArray[Any]
 class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
     """``num_envs`` accounts of ``rl_trader/TradingEnv-v0``, stepped by one call of the replay kernel.
 
-    Account ``i`` reset with seed ``s`` is, bit for bit, the single environment reset with ``s + i``, whatever the number
-    of accounts or threads. Episodes reset in the same step (``AutoresetMode.SAME_STEP``): ``info["final_obs"]``
+    Account ``i`` reset with seed ``s`` is, bit for bit, the single environment reset with ``s + i``, whatever the
+    number of accounts or threads. Episodes reset in the same step (``AutoresetMode.SAME_STEP``): ``info["final_obs"]``
     (num_envs, observation size) then holds the ended episodes' last observations where ``info["_final_obs"]`` is set,
     and ``info["final_info"]`` what their last step did.
 

@@ -80,7 +80,8 @@ def backtest_targets(
     table = np.stack([targets[name] for name in names], axis=1)
 
     def decide(row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        return table[row]
+        chosen: NDArray[np.float64] = table[row]
+        return chosen
 
     by_symbol = [
         _play(names, decide, observed, trading, period, symbol) for symbol in range(len(observed.market.symbols))
@@ -96,9 +97,7 @@ def tally_targets(
     period: Period,
     symbol: int,
 ) -> Tally:
-    """Return the final balances and the turnover of many accounts on one symbol.
-
-    Turnover is a mean over the bars before an account was liquidated or ruined.
+    """Return the final balances of many accounts on one symbol, and the turnover until each was liquidated or ruined.
 
     Args:
         targets: Yields the target positions (num_accounts,) of one bar after another.

@@ -4,7 +4,7 @@ The policy sees the scaled market features of its window and the account part th
 is a target position, a fraction of ``max_exposure`` in [-1, 1]; ``order_legs`` turns it into order amounts at the close
 of the bar that was observed.
 
-``settings`` is a record of ``DECISION_DTYPE``; ``terms`` and ``brackets`` are described in ``ledger``.
+``settings`` is a record of ``state.SETTINGS_DTYPE``; ``terms`` and ``brackets`` are described in ``ledger``.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,6 @@ from rl_trader.kernels import inlined, kernel, records
 from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.observation import ObservationSchema
 
-DECISION_DTYPE: Final = np.dtype(
-    [
-        ("max_exposure", np.float64),  # notional over margin balance at action 1
-        ("rebalance_band", np.float64),  # exposure; smaller differences send no order
-        ("reserve", np.float64),  # fraction of the available balance and of the bracket's limit kept free
-    ]
-)
-
 HALF_LIFE_BARS: Final = 64.0  # bars held at which `bars_held` is one half
 FUNDING_HOURS: Final = 8.0
 RATE_UNIT: Final = 0.001
@@ -35,11 +27,11 @@ UNITS_PER_ONE: Final = 1e6  # account features are rounded to 1e-6, so that 1e-8
 
 
 class DecisionSettings(Protocol):
-    """What the functions of this file read from a record of ``DECISION_DTYPE``."""
+    """What the functions of this file read from a record of ``state.SETTINGS_DTYPE``."""
 
-    max_exposure: float
-    rebalance_band: float
-    reserve: float
+    max_exposure: float  # notional over margin balance at action 1
+    rebalance_band: float  # exposure; smaller differences send no order
+    reserve: float  # fraction of the available balance and of the bracket's limit kept free
 
 
 class MarketState(NamedTuple):
@@ -154,7 +146,7 @@ def order_legs(
         return OrderLegs(0.0, 0.0)
     balance = ledger.margin_balance(account, mark_price)
     wanted = ledger.round_amount(wanted_exposure * balance / price, terms) if balance > 0.0 else 0.0
-    if held * wanted > 0.0 and abs(wanted) < abs(held):
+    if held * wanted >= 0.0 and abs(wanted) < abs(held):  # also a target under one step
         return OrderLegs(_limited(ledger.sum_of_amounts(wanted, -held, terms), terms), 0.0)
     reduce_amount = 0.0
     after = account

@@ -15,7 +15,7 @@ from rl_trader.klines import utc
 from rl_trader.market import MarketData, Period
 from rl_trader.metrics import Metrics, measure
 from rl_trader.observed_market import ObservedMarket
-from rl_trader.policy import Policy
+from rl_trader.policy import Policy, Rule
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 MAX_PLAYS: Final = 3  # of the random agents, until they trade as much as the agent
@@ -125,26 +125,26 @@ def evaluate(
     num_random: int = 200,
     seed: int = 0,
     facts: Mapping[str, str] | None = None,
+    rules: Mapping[str, Rule] | None = None,
+    policies: Mapping[str, Policy] | None = None,
 ) -> Evaluation:
     """Play an agent, every baseline and random agents over a period.
 
     Args:
-        name: Of the agent.
+        name: What the report calls the agent.
         policy: The agent.
         observed: Market and features.
         trading: How all accounts trade.
-        period: The bars that are played.
+        period: What is played.
         num_random: Random agents; 0 for none.
-        seed: Of the random agents.
+        seed: Theirs.
         facts: What else the report shall state, by name.
-
-    Raises:
-        ConfigError: If the period has no bar to play or the balance cannot carry an order.
-        ContractError: If a symbol does not allow the leverage.
     """
     agent = backtest_policy(name, policy, observed, trading, period)
-    baselines = play_baselines(observed, trading, period)
     metrics = measure(agent)
+    baselines = play_baselines(observed, trading, period, rules)
+    for other, decides in (policies or {}).items():
+        baselines[other] = backtest_policy(other, decides, observed, trading, period)
     return Evaluation(
         name=name,
         market=observed.market,
@@ -159,9 +159,11 @@ def evaluate(
     )
 
 
-def play_baselines(observed: ObservedMarket, trading: TradingConfig, period: Period) -> dict[str, list[BacktestResult]]:
-    """Return the results of every baseline, each with one a symbol."""
-    targets = {name: rule.targets(observed.market) for name, rule in BASELINES.items()}
+def play_baselines(
+    observed: ObservedMarket, trading: TradingConfig, period: Period, rules: Mapping[str, Rule] | None = None
+) -> dict[str, list[BacktestResult]]:
+    """Return the results of every baseline and of further rules, each with one a symbol."""
+    targets = {name: rule.targets(observed.market) for name, rule in {**BASELINES, **(rules or {})}.items()}
     return backtest_targets(targets, observed, trading, period)
 
 

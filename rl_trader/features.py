@@ -9,7 +9,6 @@ Training computes them over the whole table, live trading over the trailing wind
 - ``package.module:attribute``, a user's own :class:`Feature`.
 """
 
-import importlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from rl_trader.bars import BAR_DTYPE
 from rl_trader.errors import ConfigError, DataError
+from rl_trader.extensions import import_object
 from rl_trader.feature_kernels import (
     Bars,
     FeatureKind,
@@ -207,13 +207,7 @@ def _anchored(name: str) -> Feature | None:
 
 
 def _import_feature(path: str) -> Feature:
-    module_name, _, attribute = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"no feature at {path!r} ({error}); write it as package.module:attribute, importable from here"
-        ) from error
+    found = import_object(path, "feature")
     if not isinstance(found, Feature):
         raise ConfigError(
             f"{path!r} must be an rl_trader.features.Feature, found {type(found).__name__}; wrap your kernel in one"

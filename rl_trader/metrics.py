@@ -110,7 +110,8 @@ class Portfolio:
         balances = np.concatenate([[self.initial_balance], self.margin_balance])
         at_midnight = balances[np.searchsorted(self.close_time, midnights, side="right")]
         before = at_midnight[:-1]
-        return np.divide(at_midnight[1:], before, out=np.ones(len(before)), where=before > 0.0) - 1.0
+        ratios: NDArray[np.float64] = np.divide(at_midnight[1:], before, out=np.ones(len(before)), where=before > 0.0)
+        return ratios - 1.0
 
 
 def portfolio(results: Sequence[BacktestResult]) -> Portfolio:
@@ -213,7 +214,8 @@ def _trade_profits(result: BacktestResult) -> NDArray[np.float64]:
     has_traded = result.outcomes["traded_notional"] > 0.0
     begins = np.where(position == 0.0, (before == 0.0) & has_traded, position != before)
     earned = result.outcomes["margin_balance"] - result.outcomes["margin_balance_before"]
-    return np.bincount(np.cumsum(begins), weights=earned, minlength=1)[1:]
+    sums: NDArray[np.float64] = np.bincount(np.cumsum(begins), weights=earned, minlength=1).astype(np.float64)
+    return sums[1:]
 
 
 def _events(outcomes: NDArray[np.void]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _runs(is_chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return the rows of the points that end a chosen segment or begin one; -1 lifts the pen between runs."""
     begins = np.flatnonzero(is_chosen & ~np.concatenate([[False], is_chosen[:-1]]))
     ends = np.flatnonzero(is_chosen & ~np.concatenate([is_chosen[1:], [False]]))
-    pieces = [np.append(np.arange(max(a - 1, 0), b + 1), -1) for a, b in zip(begins, ends, strict=True)]
+    pieces = [np.append(np.arange(max(int(a) - 1, 0), int(b) + 1), -1) for a, b in zip(begins, ends, strict=True)]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.intp)
 
 
@@ -189,7 +189,7 @@ def target_figure(evaluation: Evaluation) -> go.Figure:
     if len(levels) > MAX_TARGET_LEVELS:
         counts, edges = np.histogram(targets, 21, (-1.0, 1.0))
         levels = (edges[:-1] + edges[1:]) / 2.0
-    names = [f"{level:+.2g}" if level else "0" for level in levels]
+    names = [f"{level:+.2g}".replace("-", MINUS) if level else "0" for level in levels]
     colours = [LONG if level > 0.0 else SHORT if level < 0.0 else NEUTRAL for level in levels]
     share = counts / len(targets)
     figure = go.Figure(
@@ -237,7 +237,7 @@ def _styled(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 70, "r": 16, "t": 20, "b": 50},
+        margin={"l": 70, "r": 16, "t": 36, "b": 50},
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif", "color": INK},
         paper_bgcolor="white",
         plot_bgcolor="white",

@@ -97,7 +97,8 @@ th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: ri
 thead th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; }
 tbody th, thead th:first-child { text-align: left; font-weight: 400; position: sticky; left: 0; background: white; }
 td:nth-child(2), thead th:nth-child(2) { background: #eef4ff; font-weight: 600; color: var(--ink); }
-.plain td:nth-child(2), .plain thead th:nth-child(2) { background: none; font-weight: 400; }
+.plain td:nth-child(2) { background: none; font-weight: 400; }
+.plain thead th:nth-child(2) { background: none; color: var(--soft); }
 tr.group th { font-weight: 600; padding-top: 14px; color: var(--accent); }
 tr.group th span { position: sticky; left: 10px; }
 ul { margin: 0 0 10px; padding-left: 20px; color: var(--soft); }

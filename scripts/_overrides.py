@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 

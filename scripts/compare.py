@@ -45,7 +45,9 @@ def main() -> None:
     }
     table = Table(title=f"{arguments.period}: {rows[0]['since']} to {rows[0]['until']}")
     for name in ("run", "symbols", *shown):
-        table.add_column(name.replace("_", " "), justify="left" if name in ("run", "symbols") else "right", no_wrap=True)
+        table.add_column(
+            name.replace("_", "\n"), justify="left" if name in ("run", "symbols") else "right", no_wrap=True
+        )
     for row in rows:
         values = ["-" if row[name] is None else format(row[name], form) for name, form in shown.items()]
         table.add_row(row["run"], row["symbols"], *values)

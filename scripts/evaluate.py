@@ -1,7 +1,7 @@
 """Evaluate a run's checkpoint beside the baselines: ``python -m scripts.evaluate RUN [--period test]``.
 
-The deployable policy is replayed, in the kernel of training, over a period that the run did not train on; metrics, equity
-curves and a self-contained HTML report are written into the run's folder.
+The deployable policy is replayed, in the kernel of training, over a period that the run did not train on; metrics,
+equity curves and a self-contained HTML report are written into the run's folder.
 """
 
 from pathlib import Path
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def _parser() -> Parser:
     parser = Parser(prog="scripts.evaluate", description=__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, e.g. runs/NAME")
+    parser.add_argument(
+        "run", type=Path, nargs="?", metavar="RUN", help="folder of a run (default: the newest in runs/)"
+    )
     parser.add_argument(
         "--period", default="test", help="validation, test, or two dates as 2025-01-01:2025-04-01 (default: test)"
     )
@@ -23,6 +25,8 @@ def _parser() -> Parser:
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which one (default: best)")
     parser.add_argument("--data", type=Path, help="folder of market data (default: the run's)")
     parser.add_argument("--random-agents", type=int, default=200, help="random agents beside it (default: 200)")
+    parser.add_argument("--rule", action="append", default=[], help="further baseline, package.module:object; see docs")
+    parser.add_argument("--policy", action="append", default=[], help="likewise, one that decides from observations")
     return parser
 
 
@@ -31,14 +35,17 @@ def main() -> None:
     arguments = _parser().parse_args()
 
     from agents.evaluate import evaluate_run
+    from agents.run_folder import newest_run
 
     results = evaluate_run(
-        arguments.run,
+        arguments.run or newest_run(Path("runs")),
         arguments.period,
         data=arguments.data,
         symbol=arguments.symbol,
         which=arguments.checkpoint,
         num_random=arguments.random_agents,
+        rules=arguments.rule,
+        policies=arguments.policy,
     )
     for result in results:
         print_evaluation(result)
@@ -67,8 +74,8 @@ def print_evaluation(result: "RunEvaluation") -> None:
     console.print(table)
     if evaluation.random is not None:
         console.print(
-            f"better than {evaluation.random.share_below:.0%} of {len(evaluation.random.total_returns)} random agents of"
-            " equal turnover; one seed and one period prove nothing"
+            f"better than {evaluation.random.share_below:.0%} of {len(evaluation.random.total_returns)} random agents"
+            " of equal turnover; one seed and one period prove nothing"
         )
     for sentence in evaluation.market.assumptions:
         console.print(f"assumption: {sentence}")

@@ -40,13 +40,15 @@ def _resume(folder: Path) -> int:
 
 def _learn(run_: "TrainingRun") -> int:
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     from agents.known_optimum import optimum_share
     from agents.train import TrainingInterruptedError
 
     for sentence in run_.observed.market.assumptions:
         print(f"assumption: {sentence}")
-    with tqdm(total=run_.total_timesteps, initial=run_.model.num_timesteps, unit="bar", unit_scale=True) as bar:
+    total, done = run_.total_timesteps, run_.model.num_timesteps
+    with logging_redirect_tqdm(), tqdm(total=total, initial=done, unit="bar", unit_scale=True) as bar:
 
         def report(done: int, _total: int) -> None:
             bar.update(done - bar.n)

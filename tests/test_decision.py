@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rl_trader import decision, ledger, replay
-from rl_trader.decision import DECISION_DTYPE, ActionMap, MarketState, OrderLegs
+from rl_trader.decision import ActionMap, MarketState, OrderLegs
 from rl_trader.errors import ConfigError
 from rl_trader.ledger import Account
 from rl_trader.observation import ACCOUNT_FEATURES, ObservationSchema
@@ -39,11 +39,8 @@ QUIET = MarketState(1_000.0, 3.0, 0.0002)
 
 
 def sizing(**changes: float) -> Any:
-    """Return a record of ``DECISION_DTYPE``."""
-    table = np.zeros(1, DECISION_DTYPE)
-    for name, value in {"max_exposure": 2.0, "rebalance_band": 0.2, "reserve": 0.02, **changes}.items():
-        table[name] = value
-    return table.view(np.recarray)[0]
+    """Return the record of the settings."""
+    return settings_table(**changes)[0]
 
 
 def legs(
@@ -78,9 +75,10 @@ def test_a_target_within_the_band_of_the_exposure_sends_no_order() -> None:
         assert legs(target, LONG_10, rebalance_band=0.2000001) == (0.0, 0.0)
     assert legs(0.61, LONG_10) == (0.0, 2.2)  # 1.22: 12.2
     assert legs(0.39, LONG_10) == (-2.2, 0.0)  # 0.78: 7.8
-    # The exposure is that at the mark price: at 900 balance 9 000, exposure 1, wanted 0.5 * 2 * 9 000 / 1 000 = 9.
-    assert legs(0.5, LONG_10, mark_price=900.0) == (0.0, 0.0)
-    assert legs(0.5, LONG_10, mark_price=900.0, rebalance_band=-1.0) == (-1.0, 0.0)
+    # The exposure is that at the mark price: long 20 at 1 000 is 2, at a mark of 900 it is 18 000 / 8 000 = 2.25.
+    long_20 = Account(10_000.0, 20.0, 1_000.0, 4_000.0)
+    assert legs(1.0, long_20) == (0.0, 0.0)
+    assert legs(1.0, long_20, mark_price=900.0) == (-4.0, 0.0)  # wanted 2 * 8 000 / 1 000 = 16
 
 
 def test_flat_is_reached_exactly_whatever_the_band_and_the_minimum_notional() -> None:
@@ -93,8 +91,8 @@ def test_an_opening_order_under_the_minimum_notional_is_not_sent() -> None:
     # Minimum 50: with 25 and twice that at 1 000 it is 0.05, with 24.9 it is 0.0498 -> 0.049.
     assert legs(1.0, Account(25.0, 0.0, 0.0, 0.0)) == (0.0, 0.05)
     assert legs(1.0, Account(24.9, 0.0, 0.0, 0.0)) == (0.0, 0.0)
-    # A reduction of any size is: 1.999 -> wanted 0.9995 * 2 is not; 40 to 10.0 of 100 wallet ...
-    held = Account(100.0, 0.14, 1_000.0, 28.0)  # exposure 1.4; target 0.55 wants 0.11
+    # A reduction of any size is: long 0.14 with 100 is an exposure of 1.4, target 0.55 wants 0.11.
+    held = Account(100.0, 0.14, 1_000.0, 28.0)
     assert legs(0.55, held) == (-0.03, 0.0)
     # A flip closes even if its opening leg is too small: target -0.2 wants -0.04.
     assert legs(-0.2, held) == (-0.14, 0.0)

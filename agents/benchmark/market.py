@@ -15,6 +15,8 @@ SEED = 0
 FIRST_PRICE = 20_000.0  # USDT
 HOURLY_VOLATILITY = 0.006
 HOURLY_VOLUME = 5_000.0  # BTC
+TRADES_PER_UNIT = 20.0
+TAKER_SHARE = (0.4, 0.6)  # of the volume
 MEAN_RATE = 1e-4  # funding, and its standard deviation
 PREMIUM = 1e-4  # standard deviation of mark over last, less 1
 
@@ -54,7 +56,9 @@ def _klines(rng: np.random.Generator, num_bars: int, interval: str, terms: Contr
             "open_time": parse_date(SINCE) + interval_ms(interval) * np.arange(num_bars, dtype=np.int64),
             **prices,
             "volume": volume,
-            "taker_buy_volume": volume * rng.uniform(0.4, 0.6, num_bars),
+            "quote_volume": volume * close,
+            "trades": np.rint(volume * TRADES_PER_UNIT),
+            "taker_buy_volume": volume * rng.uniform(*TAKER_SHARE, num_bars),
         },
         copy=False,
     )

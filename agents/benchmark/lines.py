@@ -1,0 +1,154 @@
+"""The lines of the benchmark, by name."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numba
+
+from agents.benchmark import environment, memory, startup, training
+from agents.benchmark.effort import Effort
+from agents.benchmark.measure import Contest, Reach, Result, interleave
+from rl_trader.errors import ConfigError
+
+STEPS = "steps/s"
+FRAMES = "frames/s"
+MIB = "MiB"
+SECONDS = "s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Something that is measured beside its reference."""
+
+    name: str
+    about: str
+    unit: str
+    prepare: Callable[[Effort], AbstractContextManager[Contest]]
+    reach: Reach | None = None
+    num_threads: int = 1
+    """Threads without which the line says nothing."""
+
+
+ENVIRONMENT = (
+    Line(
+        name="vector_env/1_thread/1024",
+        about="vector environment beside Gymnasium's NumPy cart-pole",
+        unit=STEPS,
+        prepare=partial(environment.against_cart_pole, num_envs=1_024),
+        reach=Reach("median", 6e6),
+    ),
+    Line(
+        name="vector_env/1_thread/1024/copy",
+        about="vector environment beside copying its observations",
+        unit=STEPS,
+        prepare=partial(environment.against_copy, num_envs=1_024, window=1),
+    ),
+    Line(
+        name="vector_env/2_threads/4096",
+        about="vector environment on two threads beside one",
+        unit=STEPS,
+        prepare=partial(environment.two_threads, num_envs=4_096),
+        reach=Reach("ratio", 1.6),
+        num_threads=2,
+    ),
+    Line(
+        name="single_env",
+        about="one account through gymnasium.make beside cart-pole",
+        unit=STEPS,
+        prepare=environment.single_env,
+    ),
+    Line(
+        name="vector_env/window_32/256",
+        about="windows of 32 bars beside copying them",
+        unit=STEPS,
+        prepare=partial(environment.against_copy, num_envs=256, window=32),
+    ),
+    Line(
+        name="vector_env/window_32/1024",
+        about="windows of 32 bars beside copying them",
+        unit=STEPS,
+        prepare=partial(environment.against_copy, num_envs=1_024, window=32),
+    ),
+)
+
+TRAINING = (
+    Line(
+        name="ppo/64x64/1024",
+        about="PPO, batch 8,192, 4 epochs, beside PPO on an environment that does nothing",
+        unit=FRAMES,
+        prepare=partial(
+            training.ppo,
+            config=training.ppo_config(num_envs=1_024, n_steps=16, batch_size=8_192, n_epochs=4, hidden=64),
+        ),
+        reach=Reach("ratio", 0.9),
+    ),
+    Line(
+        name="memory/1m/5_years",
+        about="training on 5 years of 1-minute bars, over the bare imports",
+        unit=MIB,
+        prepare=memory.training,
+        reach=Reach("median", 600.0, is_least=False),
+    ),
+)
+
+
+def all_lines(scripts: Path) -> tuple[Line, ...]:
+    """Return every line.
+
+    Args:
+        scripts: Folder of the scripts whose ``--help`` is timed.
+    """
+    helps = tuple(
+        Line(
+            name=f"help/{name}",
+            about=f"scripts.{name} --help beside starting Python",
+            unit=SECONDS,
+            prepare=partial(startup.help_of, script=scripts / f"{name}.py"),
+            reach=Reach("median", 0.5, is_least=False),
+        )
+        for name in startup.script_names(scripts)
+    )
+    return ENVIRONMENT + TRAINING + helps
+
+
+def choose(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
+    """Return the lines of some names, or of names that begin so up to a slash; all if none is given.
+
+    Raises:
+        ConfigError: If a name is unknown or a line needs more threads than there are.
+    """
+    for name in names:
+        if not any(_is_named(line, name) for line in lines):
+            raise ConfigError(f"unknown line {name!r}; choose from {', '.join(line.name for line in lines)}")
+    chosen = [line for line in lines if not names or any(_is_named(line, name) for name in names)]
+    for line in chosen:
+        if line.num_threads > numba.config.NUMBA_NUM_THREADS:
+            raise ConfigError(
+                f"{line.name} needs {line.num_threads} threads, found {numba.config.NUMBA_NUM_THREADS}; name the other"
+                " lines"
+            )
+    return chosen
+
+
+def _is_named(line: Line, name: str) -> bool:
+    return f"{line.name}/".startswith(f"{name.rstrip('/')}/")
+
+
+def measure_lines(lines: Sequence[Line], effort: Effort) -> Iterator[Result]:
+    """Measure one line after another."""
+    for line in lines:
+        with line.prepare(effort) as contest:
+            figure, reference = interleave(contest, effort.repeats)
+        yield Result(
+            line=line.name,
+            unit=line.unit,
+            figure=figure,
+            reference_name=contest.reference_name,
+            reference=reference,
+            ratio=figure.median / reference.median,
+            reach=line.reach,
+            config=contest.config,
+        )

@@ -1,0 +1,154 @@
+"""Pictures of an evaluation for TensorBoard, drawn without pyplot and its global state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+
+from rl_trader.backtest import BacktestResult
+from rl_trader.market import MarketData
+from rl_trader.metrics import Portfolio, portfolio
+
+SIZE: Final = (10.0, 8.0)  # inches
+DOTS_PER_INCH: Final = 100
+MAX_POINTS: Final = 2_000  # of a line, about two a pixel
+INK: Final = "#1f2933"
+GRID: Final = "#e6eaf0"
+AGENT: Final = "#0b5fff"
+LONG: Final = "#1a9e6b"
+SHORT: Final = "#d1495b"
+BASELINES: Final = ("#9aa5b4", "#e08a00", "#b8527f", "#2a9d8f", "#7f9c3a", "#7d5fb2", "#6b4f3a")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A balance at a few of its closes, as a line is drawn."""
+
+    times: NDArray[np.datetime64]  # (num_points,) UTC
+    margin_balance: NDArray[np.float64]  # (num_points,) USDT
+
+
+def curve(total: Portfolio) -> Curve:
+    """Return the balance from the begin of the period on, at evenly spaced closes."""
+    rows = _thinned(len(total.close_time))
+    times = np.concatenate([[total.close_time[0] - total.interval_ms], total.close_time[rows]])
+    return Curve(_utc(times), np.concatenate([[total.initial_balance], total.margin_balance[rows]]))
+
+
+def evaluation_figure(
+    title: str, results: Sequence[BacktestResult], market: MarketData, baselines: Mapping[str, Curve]
+) -> Figure:
+    """Return the balance beside the baselines', the drawdown, and the position over the price.
+
+    Args:
+        title: Of the figure.
+        results: One a symbol.
+        market: Where the bars are.
+        baselines: By name.
+    """
+    figure = Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout="constrained")
+    axes: Any = figure.subplots(3, 1, sharex=True, height_ratios=(5, 2, 4))
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12)
+    total = portfolio(results)
+    _draw_balances(axes[0], title, total, baselines)
+    _draw_drawdown(axes[1], total)
+    if len(results) == 1:
+        _draw_positions(axes[2], results[0], market)
+    else:
+        _draw_exposures(axes[2], results)
+    for panel in axes:
+        _style(panel)
+    return figure
+
+
+def picture(figure: Figure) -> NDArray[np.uint8]:
+    """Return the pixels of a figure, (height, width, 3)."""
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_balances(panel: Axes, title: str, total: Portfolio, baselines: Mapping[str, Curve]) -> None:
+    for i, (name, line) in enumerate(baselines.items()):
+        colour = BASELINES[i % len(BASELINES)]
+        panel.plot(line.times, line.margin_balance, color=colour, linewidth=1.0, label=name.replace("_", " "))
+    agent = curve(total)
+    panel.plot(agent.times, agent.margin_balance, color=AGENT, linewidth=2.2, label="agent", zorder=5)
+    panel.set_ylabel("margin balance, USDT")
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+
+
+def _draw_drawdown(panel: Axes, total: Portfolio) -> None:
+    rows = _thinned(len(total.close_time))
+    panel.fill_between(_utc(total.close_time[rows]), -total.drawdown[rows], 0.0, color=AGENT, alpha=0.3, linewidth=0.0)
+    panel.set_ylabel("drawdown")
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def _draw_positions(panel: Axes, result: BacktestResult, market: MarketData) -> None:
+    """Draw the price over coloured stretches in which a position was held."""
+    price = market.bars["close"][result.outcomes["bar"]]
+    times = _utc(result.close_time)
+    exposure = result.outcomes["exposure"]
+    for is_held, colour, name in ((exposure > 0.0, LONG, "long"), (exposure < 0.0, SHORT, "short")):
+        # In axes' heights: a stretch reaches from the bottom to the top.
+        panel.fill_between(
+            times,
+            0.0,
+            1.0,
+            where=is_held,
+            step="pre",
+            color=colour,
+            alpha=0.3,
+            linewidth=0.0,
+            transform=panel.get_xaxis_transform(),
+            label=f"{name} {is_held.mean():.0%}",
+        )
+    rows = _thinned(len(price))
+    panel.plot(times[rows], price[rows], color=INK, linewidth=0.9)
+    panel.set_ylabel(f"{result.symbol}, USDT")
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}" if price.min() >= 100.0 else "{x:g}"))  # noqa: PLR2004
+    panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+
+
+def _draw_exposures(panel: Axes, results: Sequence[BacktestResult]) -> None:
+    """Draw the exposure of every symbol as a band of colour; between its recordings it is flat."""
+    first = min(int(result.close_time[0]) for result in results)
+    last = max(int(result.close_time[-1]) for result in results)
+    grid = np.linspace(first, last, min(MAX_POINTS, 1 + (last - first) // results[0].interval_ms)).astype(np.int64)
+    bands = np.zeros((len(results), len(grid)))
+    for band, result in zip(bands, results, strict=True):
+        row = np.maximum(np.searchsorted(result.close_time, grid, side="right") - 1, 0)
+        is_recorded = np.abs(grid - result.close_time[row]) < result.interval_ms
+        band[:] = np.where(is_recorded, result.outcomes["exposure"][row], 0.0)
+    limit = max(float(np.abs(bands).max()), np.spacing(1.0))
+    mesh = panel.pcolormesh(_utc(grid), np.arange(len(results)), bands, cmap="RdYlGn", vmin=-limit, vmax=limit)
+    panel.set_yticks(np.arange(len(results)), [result.symbol for result in results])
+    panel.figure.colorbar(mesh, ax=panel, label="exposure", pad=0.01)
+
+
+def _style(panel: Axes) -> None:
+    locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
+    panel.xaxis.set_major_locator(locator)
+    panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    panel.grid(color=GRID, linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.tick_params(colors=INK, labelsize=9)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.margins(x=0.01)
+
+
+def _thinned(num_rows: int) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, num_rows - 1, min(num_rows, MAX_POINTS)).astype(np.intp))
+
+
+def _utc(times_ms: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    return times_ms.astype("datetime64[ms]")

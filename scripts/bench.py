@@ -1,0 +1,119 @@
+"""Measure speed and memory, every figure beside its peer or limit in the same run.
+
+A line's name, or its beginning up to a slash, chooses it; all are measured if none is named. Every figure is a median
+of at least five runs. The environment is the full account of the default configuration on a synthetic market.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rl_trader.errors import ConfigError
+from scripts._cli import Parser, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agents.benchmark.lines import Line
+    from agents.benchmark.measure import Figure, Result
+
+LEAST_REPEATS: Final = 5
+SCRIPTS: Final = Path(__file__).parent
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="scripts.bench", description=__doc__)
+    parser.add_argument("lines", nargs="*", metavar="LINE", help="see --list (default: all)")
+    parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    parser.add_argument("--repeats", type=int, default=LEAST_REPEATS, help="runs a figure (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a run that time limits (default: %(default)s)")
+    parser.add_argument("--list", action="store_true", help="list the lines and measure nothing")
+    return parser
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = _parser().parse_args()
+    if arguments.repeats < LEAST_REPEATS:
+        raise ConfigError(f"--repeats must be at least {LEAST_REPEATS}, was {arguments.repeats}; give more")
+    if not arguments.seconds > 0.0:
+        raise ConfigError(f"--seconds must be positive, was {arguments.seconds}; give some tenths of a second")
+
+    from agents.benchmark.effort import Effort
+    from agents.benchmark.lines import all_lines, choose, measure_lines
+
+    lines = choose(all_lines(SCRIPTS), arguments.lines)
+    if arguments.list:
+        _print_list(lines)
+        return
+    results = _reported(measure_lines(lines, Effort(repeats=arguments.repeats, seconds=arguments.seconds)), lines)
+    if arguments.json:
+        print(json.dumps([result.to_json() for result in results], indent=2))
+    else:
+        _print_table(results)
+
+
+def _print_list(lines: "list[Line]") -> None:
+    width = max(len(line.name) for line in lines)
+    for line in lines:
+        print(f"{line.name:<{width}}  {line.about}")
+
+
+def _reported(results: "Iterable[Result]", lines: "list[Line]") -> "list[Result]":
+    """Return the results, naming on stderr what is being measured."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(lines), unit="line", file=sys.stderr, disable=None, leave=False) as bar:
+        done: list[Result] = []
+        bar.set_description(lines[0].name)
+        for result in results:
+            done.append(result)
+            bar.update()
+            bar.set_description(lines[min(len(done), len(lines) - 1)].name)
+        return done
+
+
+def _print_table(results: "list[Result]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in ("line", "median", "min - max", "unit", "reference", "its median", "ratio", "to reach", "met"):
+        table.add_column(name, justify="left" if name in ("line", "unit", "reference") else "right")
+    for result in results:
+        table.add_row(
+            result.line,
+            _number(result.figure.median),
+            _range(result.figure),
+            result.unit,
+            result.reference_name,
+            _number(result.reference.median),
+            f"{result.ratio:.3g}",
+            _wanted(result),
+            {None: "", True: "yes", False: "no"}[result.met],
+        )
+    console = Console()
+    console.print(table)
+    for config in dict.fromkeys(result.config for result in results):
+        names = ", ".join(result.line for result in results if result.config == config)
+        console.print(f"configuration {config[:16]}: {names}", soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100.0 else f"{value:.3g}"  # noqa: PLR2004
+
+
+def _range(figure: "Figure") -> str:
+    return f"{_number(figure.minimum)} - {_number(figure.maximum)}"
+
+
+def _wanted(result: "Result") -> str:
+    if result.reach is None:
+        return ""
+    sign = ">=" if result.reach.is_least else "<="
+    return f"{result.reach.of} {sign} {_number(result.reach.bound)}"
+
+
+if __name__ == "__main__":
+    run(main)
