@@ -43,7 +43,7 @@ def save_state(folder: Path, model: BaseAlgorithm, env: TradingVecEnv, progress:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         model.save(beside / MODEL_FILE)
-        np.savez(beside / ARRAYS_FILE, **_arrays(model, env))
+        np.savez(beside / ARRAYS_FILE, allow_pickle=False, **_arrays(model, env))
         state = {"generators": _generators(model), "buffer": _buffer_position(model), "progress": progress}
         (beside / STATE_FILE).write_text(json.dumps(state))
         shutil.rmtree(old, ignore_errors=True)

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig

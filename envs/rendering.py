@@ -49,7 +49,7 @@ class History:
             self._market.interval_ms, "ms"
         )
         figure = Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)
         axes: Any = figure.subplots(3, 1, sharex=True)
         axes[0].plot(times, self._market.bars["close"][rows], color="black", linewidth=1)
         axes[0].set_ylabel(f"{self._market.symbols[self._symbol]}, USDT")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rl_trader.errors import ConfigError
 from rl_trader.extensions import import_object
-from rl_trader.kernels import records
+from rl_trader.kernels import closure_kernel, records
 from rl_trader.market import MarketData, Period, episode_table
 
 RUIN_FRACTION: Final = 1e-4  # of the initial balance: what a ruined account counts as
@@ -43,19 +43,19 @@ class Mark(NamedTuple):
 RewardFunction = Callable[[RewardState, Mark, Mark], tuple[RewardState, float]]
 
 
-@numba.njit
+@closure_kernel
 def log_return(state: RewardState, before: Mark, after: Mark) -> tuple[RewardState, float]:
     """Return the change of the log margin balance."""
     return state, np.log(after.margin_balance / before.margin_balance)
 
 
-@numba.njit
+@closure_kernel
 def simple_return(state: RewardState, before: Mark, after: Mark) -> tuple[RewardState, float]:
     """Return the relative change of the margin balance."""
     return state, after.margin_balance / before.margin_balance - 1.0
 
 
-@numba.njit
+@closure_kernel
 def differential_sharpe(state: RewardState, before: Mark, after: Mark) -> tuple[RewardState, float]:
     """Return the newest return's influence on a moving Sharpe ratio (Moody and Saffell 2001).
 
@@ -71,7 +71,7 @@ def differential_sharpe(state: RewardState, before: Mark, after: Mark) -> tuple[
     return RewardState(state.first + SHARPE_RATE * to_mean, state.second + SHARPE_RATE * to_square), reward
 
 
-@numba.njit
+@closure_kernel
 def drawdown_penalised(state: RewardState, before: Mark, after: Mark) -> tuple[RewardState, float]:
     """Return the log return less a part of the present drawdown from the episode's highest balance."""
     peak = max(state.first, before.margin_balance, after.margin_balance)
@@ -116,9 +116,9 @@ def reward_kernel(name: str) -> WriteRewards:
         ConfigError: If the reward is unknown or cannot be compiled.
     """
     function = find_reward(name)
-    reward = function if hasattr(function, "py_func") or numba.config.DISABLE_JIT else numba.njit(function)
+    reward = function if hasattr(function, "py_func") or numba.config.DISABLE_JIT else closure_kernel(function)
 
-    @numba.njit(nogil=True)
+    @closure_kernel
     def write_rewards(
         outcomes: NDArray[np.void],
         initial_balance: float,

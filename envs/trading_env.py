@@ -29,9 +29,9 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
 
     ## Action Space
     ``Discrete(len(levels))``: index of a target position in ``config.trading.levels`` (short, flat, long by default);
-    or ``Box(-1, 1, (1,))`` if ``levels`` is empty. Targets are fractions of ``max_exposure``, the notional over the margin
-    balance. A target that differs from the exposure by no more than the rebalance band sends no order; flat is always
-    reached exactly.
+    or ``Box(-1, 1, (1,))`` if ``levels`` is empty. Targets are fractions of ``max_exposure``, the notional over the
+    margin balance. A target that differs from the exposure by no more than the rebalance band sends no order; flat is
+    always reached exactly.
 
     ## Observation Space
     ``Box(-10, 10, (window * features + account features,), float32)``: market features of the last ``window`` bars,
@@ -89,7 +89,7 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ConfigError(f"render_mode must be ansi or rgb_array, was {render_mode!r}")
         self.core = ReplayCore(market, config, period or Period(), 1)
-        self.observation_space = self.core.observation_space
+        self.observation_space = self.core.observation_space  # type: ignore[assignment]  # Box is generic in numbers
         self.action_space = self.core.action_space
         self.render_mode = render_mode
         self._observations = self.core.simulator.new_observations()

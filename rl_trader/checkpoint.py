@@ -73,7 +73,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     if folder.exists():
         raise CheckpointError(f"checkpoint folder {folder} exists; give another name")
     beside = folder.with_name(folder.name + ".part")
-    arrays = {f"layer_{i}.weight": layer.weight for i, layer in enumerate(checkpoint.policy.layers)}
+    arrays: dict[str, NDArray[np.generic]] = {
+        f"layer_{i}.weight": layer.weight for i, layer in enumerate(checkpoint.policy.layers)
+    }
     arrays |= {f"layer_{i}.bias": layer.bias for i, layer in enumerate(checkpoint.policy.layers)}
     arrays[GOLDEN_OBSERVATIONS] = checkpoint.golden_observations
     arrays[GOLDEN_TARGETS] = checkpoint.golden_targets

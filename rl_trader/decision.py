@@ -8,7 +8,7 @@ of the bar that was observed.
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,10 +187,10 @@ class ActionMap:
         """Return whether actions are indices into ``levels``."""
         return bool(self.levels)
 
-    def targets(self, actions: NDArray[np.generic]) -> NDArray[np.float64]:
+    def targets(self, actions: NDArray[Any]) -> NDArray[np.float64]:
         """Return the targets (num_actions,) of discrete actions (num_actions,) or continuous ones (num_actions, 1)."""
         if self.levels:
-            return np.asarray(self.levels, np.float64)[actions]
+            return np.array(self.levels, np.float64).take(actions)
         return np.clip(np.asarray(actions, np.float64).reshape(-1), -1.0, 1.0)
 
 

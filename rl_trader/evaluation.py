@@ -139,6 +139,8 @@ def evaluate(
         num_random: Random agents; 0 for none.
         seed: Theirs.
         facts: What else the report shall state, by name.
+        rules: Further baselines that decide from bars, by name.
+        policies: Further baselines that decide from the agent's observations, by name.
     """
     agent = backtest_policy(name, policy, observed, trading, period)
     metrics = measure(agent)

@@ -72,6 +72,11 @@ def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
     return _compile(function, parallel=True)
 
 
+def closure_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that refers to another one chosen at run time; it is compiled anew in every process."""
+    return cast(Callable[P, R], numba.njit(nogil=True)(function))
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _prefetch_line(_typing: object, array: types.Array, row: types.Integer, offset: types.Integer) -> tuple[Any, Any]:
     def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own
@@ -92,17 +97,19 @@ def _prefetch_line(_typing: object, array: types.Array, row: types.Integer, offs
     return types.void(array, types.int64, types.int64), codegen
 
 
+def _ask_nothing(_array: NDArray[Any], _row: int, _offset: int) -> None:
+    """Stand in for the prefetch in plain Python, which cannot ask and need not."""
+
+
+if numba.config.DISABLE_JIT:
+    _prefetch_line = _ask_nothing
+
+
 @inlined
 def prefetch_row(array: NDArray[Any], row: int, num_bytes: int) -> None:
     """Ask the processor for the cache lines of a row before it is read."""
     for offset in range(0, num_bytes, CACHE_LINE):
         _prefetch_line(array, row, offset)
-
-
-if numba.config.DISABLE_JIT:  # plain Python cannot, and need not
-
-    def prefetch_row(array: NDArray[Any], row: int, num_bytes: int) -> None:
-        """Do nothing."""
 
 
 def records(array: NDArray[np.void]) -> NDArray[np.void]:

@@ -206,7 +206,7 @@ def liquidation_price(account: Account, terms: Terms, brackets: Brackets) -> flo
             row -= 1
             direction = -1
         else:
-            return max(price, 0.0)
+            return float(max(price, 0.0))
 
 
 @kernel
@@ -253,7 +253,7 @@ def settle_funding(account: Account, mark_price: float, funding_rate: float, ter
 
 @kernel
 def _liquidate_part(account: Account, amount: float, price: float, terms: Terms) -> Liquidation:
-    """Liquidate ``amount`` (signed against the position) at ``price``; the fee is paid out of the margin that is left."""
+    """Liquidate ``amount`` (signed against the position); the fee is paid out of the margin that is left."""
     remaining = sum_of_amounts(account.position_amount, amount, terms)
     realized = booked(-amount * (price - account.entry_price))
     margin_left = max(position_margin(account, price, terms), 0.0)

@@ -52,7 +52,8 @@ def align_mark_price(
     if not last_is_assumed:
         first = utc(int(bars["open_time"][~has_mark][0]))
         raise DataError(
-            f"{where}, the first {first}; download it, choose a period that has it, or set market.assumptions.missing_mark to last"
+            f"{where}, the first {first}; download it, choose a period that has it, or set"
+            " market.assumptions.missing_mark to last"
         )
     for mark, last in zip(MARK_OHLC, OHLC, strict=True):
         bars[mark][~has_mark] = bars[last][~has_mark]
@@ -77,7 +78,7 @@ def _write_candles(
         return np.zeros(len(bars), np.bool_)
     times = table["open_time"].to_numpy(np.int64)
     row = np.minimum(np.searchsorted(times, bars["open_time"]), len(times) - 1)
-    found = wanted & (times[row] == bars["open_time"])
+    found: NDArray[np.bool_] = wanted & (times[row] == bars["open_time"])
     for mark, column in zip(MARK_OHLC, OHLC, strict=True):
         bars[mark][found] = table[column].to_numpy(np.float64)[row[found]]
     return found

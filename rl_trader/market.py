@@ -111,9 +111,11 @@ def build_market(tables: Sequence[SymbolTables], interval: str, assumptions: Ass
         check_klines(symbol.klines, name=name, interval=interval)
         bars, stretches = _fill_bars(symbol.klines, interval, name, assumed, len(segments))
         notes += align_mark_price(bars, symbol.mark_prices, interval, name, assumed.missing_mark == "last")
-        fundings, note = _settlements(symbol, bars, interval_ms(interval), assumed)
+        known, note = _settlements(symbol, bars, interval_ms(interval), assumed)
         notes += note
-        _write_funding(bars, fundings, interval_ms(interval), symbol.terms.funding_interval_hours, num_settlements)
+        fundings = _write_funding(
+            bars, known, interval_ms(interval), symbol.terms.funding_interval_hours, num_settlements
+        )
         segments += [Segment(index, num_bars + start, num_bars + stop) for start, stop in stretches]
         parts.append(bars)
         settlements.append(fundings)
@@ -137,7 +139,7 @@ def _fill_bars(
     hole = describe_hole(open_time, interval_ms(interval), name)
     if hole is not None and assumed.holes == "refuse":
         raise DataError(
-            f"{hole}; or set market.assumptions.holes to split, which trains on both sides of a hole but never across it"
+            f"{hole}; or set market.assumptions.holes to split, which trains on both sides of it but never across"
         )
     bars = np.zeros(len(klines), BAR_DTYPE)
     bars["open_time"] = open_time
@@ -155,18 +157,21 @@ def _fill_bars(
 def _settlements(
     symbol: SymbolTables, bars: NDArray[np.void], bar_ms: int, assumed: Assumptions
 ) -> tuple[NDArray[np.void], list[str]]:
-    """Return the settlements of FUNDING_DTYPE from the first bar's open to the last bar's close, and assumptions."""
+    """Return the settlements of FUNDING_DTYPE before the last bar's close, and assumptions.
+
+    The mark price is NaN where no bar pays: before the first one and in a hole.
+    """
     name = symbol.terms.symbol
     first, end = int(bars["open_time"][0]), int(bars["open_time"][-1]) + bar_ms
     recorded = check_funding(symbol.funding, name=name) if symbol.funding is not None else None
     times = np.empty(0, np.int64) if recorded is None else recorded["funding_time"].to_numpy(np.int64)
     rates = np.empty(0) if recorded is None else recorded["funding_rate"].to_numpy(np.float64)
-    inside = (times >= first) & (times < end)
-    times, rates = times[inside], rates[inside]
+    times, rates = times[times < end], rates[times < end]
     missing = _missing_times(recorded, first, end, symbol.terms.funding_interval_hours * MS_PER_HOUR)
     notes: list[str] = []
     if len(missing):
-        where = f"{name} funding is not recorded at {len(missing)} of {len(missing) + len(times)} settlements"
+        num_due = len(missing) + int((times >= first).sum())
+        where = f"{name} funding is not recorded at {len(missing)} of {num_due} settlements"
         if assumed.missing_funding == "refuse":
             raise DataError(
                 f"{where}, the first {utc(int(missing[0]))}; download it, choose a period that has it, or set"
@@ -181,29 +186,34 @@ def _settlements(
     result["funding_time"] = times[order]
     result["funding_rate"] = rates[order]
     result["mark_price"], note = _settlement_marks(symbol, bars, bar_ms, result["funding_time"])
-    return result[~np.isnan(result["mark_price"])], notes + note
+    return result, notes + note
 
 
 def _missing_times(recorded: pd.DataFrame | None, first: int, end: int, interval: int) -> NDArray[np.int64]:
-    """Return the settlement times in ``[first, end)`` that are not recorded, on the grid of the funding interval."""
+    """Return the settlement times in ``[first, end)`` that are not recorded.
+
+    Before and after the recording they lie on the grid of the funding interval, in its holes evenly between the
+    settlements on either side: the interval may have been another one then.
+    """
     grid = np.arange(-(-first // interval) * interval, end, interval, dtype=np.int64)
     if recorded is None or not len(recorded):
         return grid
     times = recorded["funding_time"]
-    is_missing = (grid < int(times.iloc[0])) | (grid > int(times.iloc[-1]))
-    for after, before, _ in funding_holes(recorded):
-        is_missing |= (grid > after) & (grid < before)
-    return grid[is_missing]
+    parts = [grid[(grid < int(times.iloc[0])) | (grid > int(times.iloc[-1]))]]
+    for after, before, missing in funding_holes(recorded):
+        hours = np.rint(np.linspace(after, before, missing + 2)[1:-1] / MS_PER_HOUR)
+        parts.append(hours.astype(np.int64) * MS_PER_HOUR)
+    found = np.unique(np.concatenate(parts))
+    return found[(found >= first) & (found < end)]
 
 
 def _settlement_marks(
     symbol: SymbolTables, bars: NDArray[np.void], bar_ms: int, times: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Return the mark price of every settlement: a recorded mark candle's open, else the bar's; NaN in a hole."""
+    """Return the mark price of every settlement: a recorded mark candle's open, else the bar's; NaN outside a bar."""
     row = np.searchsorted(bars["open_time"], times, side="right") - 1
     offset = times - bars["open_time"][row]
     marks = bars["mark_open"][row].copy()
-    marks[offset >= bar_ms] = np.nan
     is_exact = offset == 0
     for table in symbol.mark_prices.values():
         mark_times = table["open_time"].to_numpy(np.int64)
@@ -211,6 +221,7 @@ def _settlement_marks(
         found = mark_times[at] == times
         marks[found] = table["open"].to_numpy(np.float64)[at[found]]
         is_exact |= found
+    marks[(row < 0) | (offset >= bar_ms)] = np.nan
     num_inside = int((~is_exact & ~np.isnan(marks)).sum())
     name = symbol.terms.symbol
     if num_inside:
@@ -219,13 +230,15 @@ def _settlement_marks(
 
 
 def _write_funding(
-    bars: NDArray[np.void], fundings: NDArray[np.void], bar_ms: int, hours: int, num_before: int
-) -> None:
+    bars: NDArray[np.void], known: NDArray[np.void], bar_ms: int, hours: int, num_before: int
+) -> NDArray[np.void]:
+    """Write what the bars know of funding, and return the settlements that are paid in a bar."""
     close_time = bars["open_time"] + bar_ms
-    times = fundings["funding_time"]
+    paid = known[~np.isnan(known["mark_price"])]
+    bars["num_settled"] = np.searchsorted(paid["funding_time"], close_time, side="left") + num_before
+    times = known["funding_time"]
     settled = np.searchsorted(times, close_time, side="left")
-    bars["num_settled"] = settled + num_before
-    rates = np.concatenate([[0.0], fundings["funding_rate"]])
+    rates = np.concatenate([[0.0], known["funding_rate"]])
     bars["last_funding_rate"] = rates[settled]
     grid = hours * MS_PER_HOUR
     following = -(-close_time // grid) * grid  # where no later settlement is recorded
@@ -233,10 +246,12 @@ def _write_funding(
         recorded = times[np.minimum(settled, len(times) - 1)]
         following = np.where(settled < len(times), recorded, following)
     bars["hours_to_funding"] = (following - close_time) / MS_PER_HOUR
+    return paid
 
 
 def _signals(tables: Sequence[SymbolTables]) -> dict[str, NDArray[np.float64]]:
-    names = [str(column) for column in tables[0].klines.columns if str(column).startswith(SIGNAL_PREFIX)]
+    every = dict.fromkeys(str(column) for symbol in tables for column in symbol.klines.columns)
+    names = [column for column in every if column.startswith(SIGNAL_PREFIX)]
     signals = {}
     for name in names:
         if any(name not in symbol.klines for symbol in tables):

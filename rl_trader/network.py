@@ -98,7 +98,7 @@ def layers_from_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> tuple[Layer
     Raises:
         CheckpointError: If one is missing, or of another type or number of dimensions.
     """
-    layers = []
+    layers: list[Layer] = []
     while f"layer_{len(layers)}.weight" in arrays:
         name = f"layer_{len(layers)}"
         weight, bias = arrays[f"{name}.weight"], arrays.get(f"{name}.bias")

@@ -37,7 +37,7 @@ ACCOUNT_FEATURES: Final = {
     "exposure": "signed notional over margin balance, over max_exposure",
     "unrealized_pnl": "unrealized PnL over margin balance",
     "margin_ratio": "maintenance margin over the position's margin, at most 1; 0 when flat",
-    "liquidation_distance": "distance of the mark price to the liquidation price over the mark price, 0 to 1; 1 when none",
+    "liquidation_distance": "distance of mark to liquidation price over the mark price, 0 to 1; 1 when there is none",
     "bars_held": "n / (n + 64) for n bars since the position was opened",
     "hours_to_funding": "hours to the next funding settlement over 8",
     "last_funding_rate": "last settled funding rate in units of 0.1 %",

@@ -72,6 +72,7 @@ def take_profit_price(account: Account, take_profit: float, terms: Terms) -> flo
 
 @kernel
 def levels_of(account: Account, settings: Settings, terms: Terms, brackets: Brackets) -> Levels:
+    """Return the prices that end or cut the position."""
     return Levels(
         stop_price(account, settings.stop_loss, terms),
         take_profit_price(account, settings.take_profit, terms),

@@ -32,4 +32,4 @@ def slippage_fraction(amount: float, volume: float, settings: SlippageSettings) 
     if settings.sqrt_impact == 0.0 and settings.linear_impact == 0.0:
         return settings.half_spread
     share = abs(amount) / volume
-    return settings.half_spread + settings.sqrt_impact * np.sqrt(share) + settings.linear_impact * share
+    return float(settings.half_spread + settings.sqrt_impact * np.sqrt(share) + settings.linear_impact * share)
