@@ -7,8 +7,10 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
@@ -19,12 +21,16 @@ from rl_trader.metrics import Portfolio, portfolio
 SIZE: Final = (10.0, 8.0)  # inches
 DOTS_PER_INCH: Final = 100
 MAX_POINTS: Final = 2_000  # of a line, about two a pixel
+MAX_STRETCHES: Final = 1_000  # of the position, about one a pixel
 INK: Final = "#1f2933"
 GRID: Final = "#e6eaf0"
 AGENT: Final = "#0b5fff"
-LONG: Final = "#1a9e6b"
-SHORT: Final = "#d1495b"
 BASELINES: Final = ("#9aa5b4", "#e08a00", "#b8527f", "#2a9d8f", "#7f9c3a", "#7d5fb2", "#6b4f3a")
+
+LONG: Final = "#8fd3b6"
+SHORT: Final = "#ee9aa6"
+POSITIONS: Final = LinearSegmentedColormap.from_list("positions", [SHORT, "white", LONG])
+LEGEND: Final[dict[str, Any]] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,10 @@ def evaluation_figure(
     axes: Any = figure.subplots(3, 1, sharex=True, height_ratios=(5, 2, 4))
     figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12)
     total = portfolio(results)
-    _draw_balances(axes[0], title, total, baselines)
+    _draw_balances(axes[0], total, baselines)
     _draw_drawdown(axes[1], total)
     if len(results) == 1:
-        _draw_positions(axes[2], results[0], market)
+        _draw_price(axes[2], results[0], market)
     else:
         _draw_exposures(axes[2], results)
     for panel in axes:
@@ -75,15 +81,15 @@ def picture(figure: Figure) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _draw_balances(panel: Axes, title: str, total: Portfolio, baselines: Mapping[str, Curve]) -> None:
+def _draw_balances(panel: Axes, total: Portfolio, baselines: Mapping[str, Curve]) -> None:
+    agent = curve(total)
+    panel.plot(agent.times, agent.margin_balance, color=AGENT, linewidth=2.2, label="agent", zorder=5)
     for i, (name, line) in enumerate(baselines.items()):
         colour = BASELINES[i % len(BASELINES)]
         panel.plot(line.times, line.margin_balance, color=colour, linewidth=1.0, label=name.replace("_", " "))
-    agent = curve(total)
-    panel.plot(agent.times, agent.margin_balance, color=AGENT, linewidth=2.2, label="agent", zorder=5)
     panel.set_ylabel("margin balance, USDT")
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    panel.legend(**LEGEND)
 
 
 def _draw_drawdown(panel: Axes, total: Portfolio) -> None:
@@ -93,46 +99,75 @@ def _draw_drawdown(panel: Axes, total: Portfolio) -> None:
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
-def _draw_positions(panel: Axes, result: BacktestResult, market: MarketData) -> None:
-    """Draw the price over coloured stretches in which a position was held."""
+def _draw_price(panel: Axes, result: BacktestResult, market: MarketData) -> None:
+    """Draw the price over the position that was held."""
+    edges, bands = sampled_exposures([result])
+    panel.pcolormesh(
+        _utc(edges),
+        [0.0, 1.0],
+        bands,
+        cmap=POSITIONS,
+        **_colour_range(bands),
+        transform=panel.get_xaxis_transform(),  # in axes' heights: from the bottom to the top
+    )
     price = market.bars["close"][result.outcomes["bar"]]
-    times = _utc(result.close_time)
-    exposure = result.outcomes["exposure"]
-    for is_held, colour, name in ((exposure > 0.0, LONG, "long"), (exposure < 0.0, SHORT, "short")):
-        # In axes' heights: a stretch reaches from the bottom to the top.
-        panel.fill_between(
-            times,
-            0.0,
-            1.0,
-            where=is_held,
-            step="pre",
-            color=colour,
-            alpha=0.3,
-            linewidth=0.0,
-            transform=panel.get_xaxis_transform(),
-            label=f"{name} {is_held.mean():.0%}",
-        )
     rows = _thinned(len(price))
-    panel.plot(times[rows], price[rows], color=INK, linewidth=0.9)
+    panel.plot(_utc(result.close_time[rows]), price[rows], color=INK, linewidth=0.9)
+    panel.set_ylim(*_limits(price))
     panel.set_ylabel(f"{result.symbol}, USDT")
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}" if price.min() >= 100.0 else "{x:g}"))  # noqa: PLR2004
-    panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    _list_shares(panel, [result])
 
 
 def _draw_exposures(panel: Axes, results: Sequence[BacktestResult]) -> None:
-    """Draw the exposure of every symbol as a band of colour; between its recordings it is flat."""
-    first = min(int(result.close_time[0]) for result in results)
-    last = max(int(result.close_time[-1]) for result in results)
-    grid = np.linspace(first, last, min(MAX_POINTS, 1 + (last - first) // results[0].interval_ms)).astype(np.int64)
-    bands = np.zeros((len(results), len(grid)))
-    for band, result in zip(bands, results, strict=True):
-        row = np.maximum(np.searchsorted(result.close_time, grid, side="right") - 1, 0)
-        is_recorded = np.abs(grid - result.close_time[row]) < result.interval_ms
-        band[:] = np.where(is_recorded, result.outcomes["exposure"][row], 0.0)
+    """Draw the position in every symbol as a band, the first on top."""
+    edges, bands = sampled_exposures(results)
+    heights = np.arange(len(results), -1, -1)
+    panel.pcolormesh(_utc(edges), heights, bands, cmap=POSITIONS, **_colour_range(bands))
+    panel.set_yticks(heights[:-1] - 0.5, [result.symbol for result in results])
+    _list_shares(panel, results)
+
+
+def _colour_range(bands: NDArray[np.float64]) -> dict[str, float]:
     limit = max(float(np.abs(bands).max()), np.spacing(1.0))
-    mesh = panel.pcolormesh(_utc(grid), np.arange(len(results)), bands, cmap="RdYlGn", vmin=-limit, vmax=limit)
-    panel.set_yticks(np.arange(len(results)), [result.symbol for result in results])
-    panel.figure.colorbar(mesh, ax=panel, label="exposure", pad=0.01)
+    return {"vmin": -limit, "vmax": limit}
+
+
+def _list_shares(panel: Axes, results: Sequence[BacktestResult]) -> None:
+    exposure = np.concatenate([result.outcomes["exposure"] for result in results])
+    shares = ((LONG, "long", exposure > 0.0), (SHORT, "short", exposure < 0.0), ("white", "flat", exposure == 0.0))
+    patches = [
+        Patch(facecolor=colour, edgecolor=GRID, label=f"{name} {is_held.mean():.0%}")
+        for colour, name, is_held in shares
+    ]
+    panel.legend(handles=patches, **LEGEND)
+
+
+def sampled_exposures(results: Sequence[BacktestResult]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return equal stretches of time and every account's exposure at the last close in each; 0 where there is none.
+
+    Args:
+        results: One a symbol.
+
+    Returns:
+        Edges (num_stretches + 1,) in ms UTC, and exposures (num_symbols, num_stretches).
+    """
+    interval = results[0].interval_ms
+    first = min(int(result.close_time[0]) for result in results) - interval
+    last = max(int(result.close_time[-1]) for result in results)
+    edges = np.linspace(first, last, 1 + min(MAX_STRETCHES, (last - first) // interval)).astype(np.int64)
+    bands = np.zeros((len(results), len(edges) - 1))
+    for band, result in zip(bands, results, strict=True):
+        row = np.searchsorted(result.close_time, edges[1:], side="right") - 1
+        is_played = (row >= 0) & (result.close_time[row] > edges[:-1])
+        band[is_played] = result.outcomes["exposure"][row[is_played]]
+    return edges, bands
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def _style(panel: Axes) -> None:

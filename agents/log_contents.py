@@ -36,11 +36,9 @@ LAYOUT: Final[dict[str, dict[str, list[str | list[str]]]]] = {
         "total return, fraction": _chart("eval/total_return"),
         "log growth a year": _chart("eval/log_growth"),
         "Sharpe ratio": _chart("eval/sharpe"),
-        "margin balance at the end, USDT": _chart("eval/margin_balance"),
     },
     "Costs (validation)": {
         "fees, share of all flows": _chart("eval/fees_share"),
-        "slippage, share of all flows": _chart("eval/slippage_share"),
         "funding, share of all flows": _chart("eval/funding_share"),
         "turnover a day, times the balance": _chart("eval/turnover"),
     },
@@ -48,13 +46,11 @@ LAYOUT: Final[dict[str, dict[str, list[str | list[str]]]]] = {
         "largest drawdown, fraction": _chart("eval/max_drawdown"),
         "mean exposure": _chart("eval/exposure"),
         "liquidations": _chart("eval/liquidations"),
-        "stops": _chart("eval/stops"),
     },
     "While exploring (training accounts)": {
         "mean margin balance, USDT": _chart("account/margin_balance"),
         "mean exposure": _chart("account/exposure"),
         "turnover a day, times the balance": _chart("account/turnover"),
-        "mean episode reward": _chart("rollout/ep_rew_mean"),
     },
 }
 """Charts by category; a run's baselines are sub-runs with the same tags, so that every chart compares."""
@@ -93,7 +89,7 @@ def _shown(value: object) -> str:
 
 def assumptions_text(assumptions: Sequence[str]) -> str:
     """Return the assumptions as a Markdown list."""
-    return "\n".join(f"- {sentence}" for sentence in assumptions) or "None: every series that was used is recorded."
+    return "\n".join(f"- {sentence}" for sentence in assumptions) or "None: every series of the market is recorded."
 
 
 def hyperparameters(config: TrainConfig) -> dict[str, bool | str | float | int]:

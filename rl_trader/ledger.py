@@ -220,7 +220,9 @@ def apply_fill(account: Account, amount: float, price: float, fee_rate: float, t
     fee = -booked(abs(amount) * price * fee_rate)
     remaining = sum_of_amounts(held, amount, terms)
     if held * amount >= 0.0:
-        entry_price = (abs(held) * account.entry_price + abs(amount) * price) / abs(remaining)
+        entry_price = price
+        if held != 0.0:
+            entry_price = (abs(held) * account.entry_price + abs(amount) * price) / abs(remaining)
         added = booked(abs(amount) * price / terms.leverage) if terms.is_isolated else 0.0
         wallet_balance = booked(account.wallet_balance + fee)
         return Fill(Account(wallet_balance, remaining, entry_price, booked(account.isolated_wallet + added)), 0.0, fee)

@@ -234,7 +234,7 @@ def _write_funding(
 ) -> NDArray[np.void]:
     """Write what the bars know of funding, and return the settlements that are paid in a bar."""
     close_time = bars["open_time"] + bar_ms
-    paid = known[~np.isnan(known["mark_price"])]
+    paid: NDArray[np.void] = known[~np.isnan(known["mark_price"])]
     bars["num_settled"] = np.searchsorted(paid["funding_time"], close_time, side="left") + num_before
     times = known["funding_time"]
     settled = np.searchsorted(times, close_time, side="left")
@@ -294,4 +294,5 @@ def episode_table(market: MarketData, period: Period, warmup: int, episode_bars:
             f" {utc(int(bars[0]))} to {utc(int(bars[-1]))} and {warmup} bars are warm-up of the features, the period"
             f" has {longest}; choose a longer or another period"
         )
-    return np.array(rows, EPISODE_DTYPE)
+    table: NDArray[np.void] = np.array(rows, EPISODE_DTYPE)
+    return table

@@ -20,7 +20,7 @@ TWO_TO_MINUS_32: Final = 2.0**-32
 
 @kernel
 def _absorb(state: int, word: int) -> int:
-    state = (state + INCREMENT) & MASK ^ word & MASK
+    state = (state + INCREMENT) & MASK ^ int(word) & MASK  # in plain Python a NumPy word would overflow below
     state = ((state ^ state >> 16) * MULTIPLIER_1) & MASK
     state = ((state ^ state >> 13) * MULTIPLIER_2) & MASK
     return state ^ state >> 16

@@ -18,7 +18,6 @@ from rl_trader.bars import BAR_DTYPE, MS_PER_HOUR
 from rl_trader.errors import CheckpointError, ConfigError, DataError
 from rl_trader.feature_kernels import CHUNK_ROWS, Bars, RowKernel
 from rl_trader.features import (
-    DEFAULT_FEATURES,
     FAMILIES,
     FEATURES,
     SINGLE_BARS,
@@ -27,6 +26,7 @@ from rl_trader.features import (
     resolve_features,
     warmup_bars,
 )
+from rl_trader.observation import DEFAULT_FEATURES
 from rl_trader.scaling import Scaling, fit_scaling, scale
 
 BUILT_INS = (

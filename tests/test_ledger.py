@@ -280,6 +280,13 @@ def test_a_round_trip_pays_both_fees_and_the_price_move() -> None:
     assert closed == (Account(3_494.75, 0.0, 0.0, 0.0), 500.0, -2.75)
 
 
+@given(amounts, prices)
+def test_a_new_position_has_its_fill_price_as_entry_price_to_the_bit(amount: float, price: float) -> None:
+    fill = ledger.apply_fill(Account(1e6, 0.0, 0.0, 0.0), amount, price, 0.0005, one_terms())
+    assert fill.account.entry_price == price
+    assert fill.account.position_amount == amount
+
+
 def test_adding_averages_the_entry_price_and_assigns_more_margin() -> None:
     # 3 at 1 000 and 1 at 1 100: entry 4 100 / 4 = 1 025, margin 600 + 220 = 820, fee 1 100 * 0.0005 = 0.55.
     held = isolated(10_000.0, 3.0, 1_000.0, 600.0)

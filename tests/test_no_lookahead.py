@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from rl_trader.bars import BAR_DTYPE, MS_PER_HOUR
 from rl_trader.errors import ConfigError, DataError
 from rl_trader.feature_kernels import Bars, RowKernel
-from rl_trader.features import DEFAULT_FEATURES, FAMILIES, SINGLE_BARS, Feature, resolve_features
+from rl_trader.features import FAMILIES, SINGLE_BARS, Feature, resolve_features
 from rl_trader.lookahead import check_causal
+from rl_trader.observation import DEFAULT_FEATURES
 
 IS_PLAIN = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 
