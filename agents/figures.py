@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -107,7 +107,7 @@ def _draw_price(panel: Axes, result: BacktestResult, market: MarketData) -> None
         [0.0, 1.0],
         bands,
         cmap=POSITIONS,
-        **_colour_range(bands),
+        norm=_colour_range(bands),
         transform=panel.get_xaxis_transform(),  # in axes' heights: from the bottom to the top
     )
     price = market.bars["close"][result.outcomes["bar"]]
@@ -123,14 +123,14 @@ def _draw_exposures(panel: Axes, results: Sequence[BacktestResult]) -> None:
     """Draw the position in every symbol as a band, the first on top."""
     edges, bands = sampled_exposures(results)
     heights = np.arange(len(results), -1, -1)
-    panel.pcolormesh(_utc(edges), heights, bands, cmap=POSITIONS, **_colour_range(bands))
+    panel.pcolormesh(_utc(edges), heights, bands, cmap=POSITIONS, norm=_colour_range(bands))
     panel.set_yticks(heights[:-1] - 0.5, [result.symbol for result in results])
     _list_shares(panel, results)
 
 
-def _colour_range(bands: NDArray[np.float64]) -> dict[str, float]:
+def _colour_range(bands: NDArray[np.float64]) -> Normalize:
     limit = max(float(np.abs(bands).max()), np.spacing(1.0))
-    return {"vmin": -limit, "vmax": limit}
+    return Normalize(-limit, limit)
 
 
 def _list_shares(panel: Axes, results: Sequence[BacktestResult]) -> None:

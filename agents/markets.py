@@ -3,10 +3,14 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from agents.config import MarketConfig
 from envs.embedded import embedded_market_data
+from rl_trader.bars import MS_PER_DAY
 from rl_trader.contract import load_terms
-from rl_trader.klines import interval_ms, parse_date
+from rl_trader.errors import ConfigError
+from rl_trader.klines import interval_ms, parse_date, utc
 from rl_trader.market import MarketData, Period, SymbolTables, build_market
 from rl_trader.observation import ObservationSchema
 from rl_trader.observed_market import schema_warmup
@@ -14,6 +18,7 @@ from rl_trader.store import DataStore
 
 EMBEDDED_BARS = 96_432  # 2020-01-01 to 2025-07-01 in bars of 30 minutes
 EMBEDDED_SEED = 0
+UNUSED_COLUMNS = ("quote_volume", "trades")  # of the klines: nothing reads them, and they are long
 
 
 def data_folder(folder: Path | None) -> Path:
@@ -27,7 +32,10 @@ def parse_period(dates: tuple[str, str]) -> Period:
     Raises:
         ConfigError: If a date cannot be read or the second is not later.
     """
-    return Period(parse_date(dates[0]), parse_date(dates[1]))
+    since, until = parse_date(dates[0]), parse_date(dates[1])
+    if since >= until:
+        raise ConfigError(f"a period must end after its first day, found {dates[0]} to {dates[1]}; swap or change them")
+    return Period(since, until)
 
 
 def load_market(config: MarketConfig, schema: ObservationSchema, folder: Path | None) -> MarketData:
@@ -38,26 +46,50 @@ def load_market(config: MarketConfig, schema: ObservationSchema, folder: Path | 
         ConfigError: If symbol, interval or period cannot be used.
     """
     if config.is_embedded:
+        if config.interval != INTERVAL:
+            raise ConfigError(f"the embedded market has bars of {INTERVAL}, asked for {config.interval!r}; leave it")
         return embedded_market_data(EMBEDDED_BARS, EMBEDDED_SEED)
     store = DataStore.open(data_folder(folder))
     periods = [parse_period(dates) for dates in (config.train, config.validation, config.test)]
     warmup_ms = (schema_warmup(schema) + 1) * interval_ms(config.interval)
-    first = min(period.since for period in periods if period.since is not None) - warmup_ms
+    played_from = min(period.since for period in periods if period.since is not None)
+    # From midnight on, so that a coarse mark price that is quoted then has a bar to be compared with.
+    first = (played_from - warmup_ms) // MS_PER_DAY * MS_PER_DAY
     last = max(period.until for period in periods if period.until is not None)
     tables = [_symbol_tables(store, symbol, config.interval, first, last) for symbol in config.symbols]
-    return build_market(tables, config.interval, config.assumptions)
+    for table in tables:
+        _check_covered(table, config, played_from, last)
+    return build_market(tables, config.interval, config.assumptions, played_from)
 
 
 def _symbol_tables(store: DataStore, symbol: str, interval: str, first: int, last: int) -> SymbolTables:
-    klines = store.klines(symbol, interval)
-    inside = (klines["open_time"] >= first) & (klines["open_time"] < last)
+    klines = store.klines(symbol, interval).drop(columns=list(UNUSED_COLUMNS), errors="ignore")
+    row, end_row = np.searchsorted(klines["open_time"].to_numpy(), (first, last))
+    if row == end_row:
+        begin, end = (utc(int(klines["open_time"].iloc[i])) for i in (0, -1))
+        raise ConfigError(
+            f"the periods lie outside the data: {symbol} {interval} is recorded from {begin} to {end}, asked for was"
+            f" {utc(first)} to {utc(last)} with the warm-up; choose other periods or run scripts.download"
+        )
     marks = {mark: store.mark_price(symbol, mark) for mark in store.mark_price_intervals(symbol)}
     return SymbolTables(
         terms=load_terms(symbol, store),
-        klines=klines[inside].reset_index(drop=True),
+        klines=klines.iloc[row:end_row].reset_index(drop=True),
         mark_prices=marks,
         funding=store.funding(symbol),
     )
+
+
+def _check_covered(table: SymbolTables, config: MarketConfig, first: int, last: int) -> None:
+    """Refuse periods that reach outside of the recording."""
+    times = table.klines["open_time"]
+    begin, end = (int(times.iloc[0]), int(times.iloc[-1]) + interval_ms(config.interval)) if len(times) else (0, 0)
+    if not begin <= first < last <= end:
+        recorded = f"is recorded from {utc(begin)} to {utc(end)}" if len(times) else "has no bar"
+        raise ConfigError(
+            f"the periods go from {utc(first)} to {utc(last)}, and {table.terms.symbol} {config.interval} {recorded} in"
+            " that time; choose periods inside the recording, or download more"
+        )
 
 
 def data_files(config: MarketConfig, folder: Path | None) -> dict[str, str]:
@@ -67,6 +99,6 @@ def data_files(config: MarketConfig, folder: Path | None) -> dict[str, str]:
     store = DataStore.open(data_folder(folder))
     root = store.root
     names = [path for symbol in config.symbols for path in sorted(root.glob(f"*/{symbol}.*"))]
-    wanted = (f"klines_{config.interval}", "mark_price_", "funding_rate", "contracts")
+    wanted = ("klines_", "mark_price_", "funding_rate", "contracts")
     files = [path for path in names if path.parent.name.startswith(wanted)]
     return {str(path.relative_to(root)): store.sha256(path) for path in files}

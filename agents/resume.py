@@ -6,8 +6,10 @@ buffer, and the states of all random generators that training draws from.
 
 import json
 import os
+import pickle
 import random
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,11 @@ from rl_trader.errors import CheckpointError
 MODEL_FILE: Final = "model.zip"
 ARRAYS_FILE: Final = "arrays.npz"
 STATE_FILE: Final = "state.json"
+# What SB3, NumPy and zipfile raise on files that were cut off or changed.
+DAMAGES: Final = (
+    AssertionError, AttributeError, EOFError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError,
+    pickle.UnpicklingError, zipfile.BadZipFile,
+)  # fmt: skip
 BUFFER_ARRAYS: Final = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -85,10 +92,13 @@ def load_state(
             torch.set_rng_state(torch.from_numpy(arrays["torch"]))
             if "cuda" in arrays:
                 torch.cuda.set_rng_state(torch.from_numpy(arrays["cuda"]))
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError) as error:
-        raise CheckpointError(f"the state in {found} cannot be read: {error}; it is damaged") from error
-    _set_generators(model, state["generators"])
-    return model, state["progress"]
+        _set_generators(model, state["generators"])
+        return model, dict(state["progress"])
+    except DAMAGES as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"the state in {found} cannot be read: {reason}; it is damaged: train anew, the checkpoints can still be used"
+        ) from error
 
 
 def _arrays(model: BaseAlgorithm, env: TradingVecEnv) -> dict[str, np.ndarray[Any, Any]]:

@@ -39,9 +39,10 @@ class RunFolder:
             raise ConfigError(f"run folder {path} exists; give another --name, or go on with it by --resume {path}")
         try:
             (path / "checkpoints").mkdir(parents=True)
-            write_json(path / CONFIG_FILE, to_json(config))
             write_json(path / ABOUT_FILE, about)
+            write_json(path / CONFIG_FILE, to_json(config))
         except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)
             raise ConfigError(f"run folder {path} cannot be made: {error}; choose another with --runs") from error
         return cls(path)
 
@@ -76,7 +77,7 @@ class RunFolder:
         """
         try:
             return from_json(TrainConfig, read_json(self.path / CONFIG_FILE), "config")
-        except RlTraderError as error:
+        except (RlTraderError, TypeError, ValueError) as error:  # the latter two: a value of another type
             raise CheckpointError(f"{self.path / CONFIG_FILE} cannot be used: {error}") from error
 
     def about(self) -> dict[str, Any]:
@@ -87,6 +88,9 @@ class RunFolder:
         """Write a checkpoint, then point to it as the last, and as the best if it is; others are removed.
 
         A checkpoint that is pointed to is never touched: whatever fails, the one before survives.
+
+        Raises:
+            CheckpointError: If it cannot be written.
         """
         name = f"step_{step:010d}"
         folder = self.path / "checkpoints" / name
@@ -97,7 +101,10 @@ class RunFolder:
         index["last"] = name
         if is_best or "best" not in index:
             index["best"] = name
-        write_json(self.path / "checkpoints" / INDEX_FILE, index)
+        try:
+            write_json(self.path / "checkpoints" / INDEX_FILE, index)
+        except OSError as error:
+            raise CheckpointError(f"{self.path} cannot be written: {error}; free space and resume") from error
         for other in (self.path / "checkpoints").iterdir():
             if other.is_dir() and other.name not in index.values():
                 shutil.rmtree(other, ignore_errors=True)

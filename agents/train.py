@@ -257,7 +257,7 @@ def resumed_run(folder: Path) -> TrainingRun:
     """
     run = RunFolder.open(folder)
     config = run.config()
-    if data_files(config.market, config.data) != run.about()["data"]:
+    if data_files(config.market, config.data) != run.about().get("data"):
         raise ConfigError(f"the data files of {folder} have changed since it began; put them back, or train anew")
     return TrainingRun(config, folder, is_new=False)
 

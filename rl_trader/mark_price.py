@@ -20,7 +20,13 @@ MARK_SCALE: Final = 1e8  # mark prices have 8 decimals
 
 
 def align_mark_price(
-    bars: NDArray[np.void], tables: Mapping[str, pd.DataFrame], interval: str, name: str, last_is_assumed: bool
+    bars: NDArray[np.void],
+    tables: Mapping[str, pd.DataFrame],
+    interval: str,
+    name: str,
+    *,
+    last_is_assumed: bool,
+    needed_from: int,
 ) -> list[str]:
     """Write the mark price of every bar and return the assumptions that were made, as sentences.
 
@@ -30,6 +36,7 @@ def align_mark_price(
         interval: Of the bars.
         name: Of the market, for messages.
         last_is_assumed: Use the last price where no mark price is recorded, instead of raising.
+        needed_from: Bars that open before (ms UTC) are warm-up: they show the last price where they have no mark.
 
     Raises:
         DataError: If a table is damaged or a bar has no mark price.
@@ -46,18 +53,26 @@ def align_mark_price(
             has_mark |= _write_candles(bars, table, mark_interval, interval, ~has_mark)
         else:
             has_mark |= _write_ratio(bars, table, interval_ms(mark_interval), ~has_mark)
-    if has_mark.all():
-        return []
-    where = f"{name} mark price is not recorded in {int((~has_mark).sum())} of {len(bars)} bars"
-    if not last_is_assumed:
-        first = utc(int(bars["open_time"][~has_mark][0]))
-        raise DataError(
-            f"{where}, the first {first}; download it, choose a period that has it, or set"
-            " market.assumptions.missing_mark to last"
-        )
     for mark, last in zip(MARK_OHLC, OHLC, strict=True):
         bars[mark][~has_mark] = bars[last][~has_mark]
-    return [f"{where}: the last price is assumed there"]
+    is_needed = bars["open_time"] >= needed_from
+    missing = ~has_mark & is_needed
+    notes = []
+    if missing.any():
+        where = f"{name} mark price is not recorded in {int(missing.sum())} of {int(is_needed.sum())} bars"
+        if not last_is_assumed:
+            first = utc(int(bars["open_time"][missing][0]))
+            raise DataError(
+                f"{where}, the first {first}; download it, choose a period that has it, or set"
+                " market.assumptions.missing_mark to last"
+            )
+        notes.append(f"{where}: the last price is assumed there")
+    num_warmup = int((~has_mark & ~is_needed).sum())
+    if num_warmup:
+        notes.append(
+            f"{name} mark price is not recorded in {num_warmup} bars of the warm-up, which show the last price"
+        )
+    return notes
 
 
 def _preference(mark_interval: str, interval: str) -> tuple[bool, int]:

@@ -94,8 +94,20 @@ class Period:
         )
 
 
-def build_market(tables: Sequence[SymbolTables], interval: str, assumptions: Assumptions | None = None) -> MarketData:
+def build_market(
+    tables: Sequence[SymbolTables],
+    interval: str,
+    assumptions: Assumptions | None = None,
+    played_from: int | None = None,
+) -> MarketData:
     """Align the recorded tables of one or several symbols.
+
+    Args:
+        tables: Of every symbol.
+        interval: Length of a bar.
+        assumptions: What to do where a series is not recorded.
+        played_from: Open time (ms UTC) of the first bar that is played; mark price and funding may lack before the bar
+            that closes then, which is warm-up. None is the first bar.
 
     Raises:
         DataError: If a table is damaged, has a hole, or a series is missing and no assumption is named.
@@ -110,8 +122,16 @@ def build_market(tables: Sequence[SymbolTables], interval: str, assumptions: Ass
         name = f"{symbol.terms.symbol} {interval}"
         check_klines(symbol.klines, name=name, interval=interval)
         bars, stretches = _fill_bars(symbol.klines, interval, name, assumed, len(segments))
-        notes += align_mark_price(bars, symbol.mark_prices, interval, name, assumed.missing_mark == "last")
-        known, note = _settlements(symbol, bars, interval_ms(interval), assumed)
+        needed_from = int(bars["open_time"][0]) if played_from is None else played_from - interval_ms(interval)
+        notes += align_mark_price(
+            bars,
+            symbol.mark_prices,
+            interval,
+            name,
+            last_is_assumed=assumed.missing_mark == "last",
+            needed_from=needed_from,
+        )
+        known, note = _settlements(symbol, bars, interval_ms(interval), assumed, needed_from)
         notes += note
         fundings = _write_funding(
             bars, known, interval_ms(interval), symbol.terms.funding_interval_hours, num_settlements
@@ -155,14 +175,14 @@ def _fill_bars(
 
 
 def _settlements(
-    symbol: SymbolTables, bars: NDArray[np.void], bar_ms: int, assumed: Assumptions
+    symbol: SymbolTables, bars: NDArray[np.void], bar_ms: int, assumed: Assumptions, needed_from: int
 ) -> tuple[NDArray[np.void], list[str]]:
     """Return the settlements of FUNDING_DTYPE before the last bar's close, and assumptions.
 
     The mark price is NaN where no bar pays: before the first one and in a hole.
     """
     name = symbol.terms.symbol
-    first, end = int(bars["open_time"][0]), int(bars["open_time"][-1]) + bar_ms
+    first, end = max(int(bars["open_time"][0]), needed_from), int(bars["open_time"][-1]) + bar_ms
     recorded = check_funding(symbol.funding, name=name) if symbol.funding is not None else None
     times = np.empty(0, np.int64) if recorded is None else recorded["funding_time"].to_numpy(np.int64)
     rates = np.empty(0) if recorded is None else recorded["funding_rate"].to_numpy(np.float64)

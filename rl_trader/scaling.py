@@ -15,7 +15,7 @@ CLIP: Final = 10.0
 CONSTANT: Final = 1e-6
 """A feature whose deviation is less than this part of its mean is constant as far as float32 can tell."""
 
-_CHUNK_ROWS: Final = 65_536  # rows that are held in float64 at a time
+_CHUNK_ROWS: Final = 8_192  # rows that are held in float64 at a time
 
 
 @dataclass(frozen=True, slots=True)

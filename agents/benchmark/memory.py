@@ -1,17 +1,17 @@
 """Memory of a training on a long recording, beside the arrays that it cannot do without.
 
-The recording lies in a data folder and is read as ``scripts.train`` reads it; every run is a process of its own.
+The recording lies in a data folder and is read as ``scripts.train`` reads it. Every run is a process of its own that
+first imports all that a training imports; the run before told what that is.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agents.benchmark.effort import Effort
 from agents.benchmark.environment import account_config, account_hash
@@ -37,12 +37,12 @@ def training(effort: Effort) -> Iterator[Contest]:
     with tempfile.TemporaryDirectory(prefix="rl_trader_bench_") as name:
         folder = Path(name)
         write_store(folder / "data", effort.num_minutes)
-        numbers = count()
-        answers: list[dict[str, int]] = []
+        answers: list[dict[str, Any]] = []
 
         def over_imports() -> float:
-            answers.append(train_apart(train_config(folder, effort.num_minutes, f"run-{next(numbers)}")))
-            return (answers[-1]["peak"] - answers[-1]["imported"]) / BYTES_PER_MIB
+            config = train_config(folder, effort.num_minutes, f"run-{len(answers)}")
+            answers.append(train_apart(config, answers[-1]["modules"] if answers else []))
+            return float(answers[-1]["peak"] - answers[-1]["imported"]) / BYTES_PER_MIB
 
         yield Contest(
             subject=over_imports,
@@ -86,12 +86,11 @@ def train_config(folder: Path, num_minutes: int, name: str) -> TrainConfig:
     )
 
 
-def train_apart(config: TrainConfig) -> dict[str, int]:
-    """Train in a fresh process and return what ``memory_run.answer`` says, in bytes."""
-    done = subprocess.run(
-        [sys.executable, "-m", CHILD], input=json.dumps(to_json(config)), capture_output=True, text=True, check=False
-    )
+def train_apart(config: TrainConfig, modules: Sequence[str]) -> dict[str, Any]:
+    """Train in a fresh process, after importing some modules, and return what ``memory_run.answer`` says."""
+    request = json.dumps({"config": to_json(config), "modules": list(modules)})
+    done = subprocess.run([sys.executable, "-m", CHILD], input=request, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the training of the memory line failed: {done.stderr.strip()}")
-    answer: dict[str, int] = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout)
     return answer

@@ -3,6 +3,8 @@
 Reads a request as JSON from standard input and writes the answer, in bytes, to standard output.
 """
 
+import contextlib
+import importlib
 import json
 import resource
 import sys
@@ -29,13 +31,24 @@ def resident(field: str) -> int:
     return int(line.split()[1]) * BYTES_PER_KIB
 
 
-def answer(request: dict[str, Any]) -> dict[str, int]:
-    """Train as the request says and return the bytes before it, at its peak, and of the bars and features alone."""
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Train and return what it took.
+
+    Args:
+        request: ``config`` of the training, and ``modules`` to import before, by name.
+
+    Returns:
+        ``imported``, ``peak`` and ``arrays``: the bytes after the imports, at the peak, and of bars and features
+        alone; ``modules``: the names of all that were imported in the end, for the next request.
+    """
+    for name in request["modules"]:
+        with contextlib.suppress(Exception):  # some names are aliases, or cannot be imported by themselves
+            importlib.import_module(name)
     imported = resident("VmRSS")
-    run = agents.train.new_run(from_json(TrainConfig, request, "request"), "bench")
+    run = agents.train.new_run(from_json(TrainConfig, request["config"], "config"), "bench")
     run.learn(lambda _done, _total: None)
     arrays = run.observed.rows.nbytes + run.observed.market.bars.nbytes
-    return {"imported": imported, "peak": resident("VmHWM"), "arrays": arrays}
+    return {"imported": imported, "peak": resident("VmHWM"), "arrays": arrays, "modules": sorted(sys.modules)}
 
 
 if __name__ == "__main__":
