@@ -76,6 +76,7 @@ class PPOConfig:
     def __post_init__(self) -> None:
         _check_positive(self, "ppo", ("total_timesteps", "num_envs", "n_steps", "n_epochs", "learning_rate"))
         _check_fraction(self, "ppo", ("gamma", "gae_lambda"))
+        _check_layers(self.net_arch, "ppo")
         rollout = self.num_envs * self.n_steps
         if not 1 < self.batch_size <= rollout or rollout % self.batch_size:
             raise ConfigError(
@@ -123,6 +124,7 @@ class DQNConfig:
         _check_positive(self, "dqn", ("total_timesteps", "num_envs", "learning_rate", "buffer_size", "batch_size"))
         _check_positive(self, "dqn", ("n_steps", "train_freq", "gradient_steps", "target_update_interval"))
         _check_fraction(self, "dqn", ("gamma", "exploration_fraction", "exploration_final_eps"))
+        _check_layers(self.net_arch, "dqn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,11 @@ def _check_positive(config: object, section: str, names: tuple[str, ...]) -> Non
     for name in names:
         if not getattr(config, name) > 0:
             raise ConfigError(f"{section}.{name} must be positive, was {getattr(config, name)}")
+
+
+def _check_layers(net_arch: tuple[int, ...], section: str) -> None:
+    if any(units < 1 for units in net_arch):
+        raise ConfigError(f"{section}.net_arch must be numbers of units from 1 on, was {net_arch}; change or drop one")
 
 
 def _check_fraction(config: object, section: str, names: tuple[str, ...]) -> None:

@@ -67,6 +67,8 @@ def evaluate_run(
     Raises:
         RlTraderError: If run, checkpoint, data or period cannot be used.
     """
+    if num_random < 0:
+        raise ConfigError(f"the number of random agents must not be negative, was {num_random}; give 0 for none")
     run = RunFolder.open(path)
     config = run.config()
     checkpoint = run.checkpoint(which)

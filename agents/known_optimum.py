@@ -28,10 +28,14 @@ class OptimumShare:
 def optimum_share(checkpoint: Checkpoint) -> OptimumShare | None:
     """Return the exact share of the optimum, or None if the policy does not see just the state and its position.
 
+    None as well if a target of 1 is not an exposure of 1, since the optimum is that of exposures -1, 0 and 1.
+
     The policy's decisions on the solver's grid of (state, position) are valued under their stationary distribution: no
     random number is drawn.
     """
     if checkpoint.symbols != (SYMBOL,) or checkpoint.schema != EMBEDDED_ENV.schema:
+        return None
+    if checkpoint.env.trading.max_exposure != EMBEDDED_ENV.trading.max_exposure:
         return None
     fee = checkpoint.terms[0].taker_fee
     best = solve_embedded(fee)

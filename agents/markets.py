@@ -9,8 +9,9 @@ from agents.config import MarketConfig
 from envs.embedded import embedded_market_data
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.contract import load_terms
+from rl_trader.embedded import INTERVAL
 from rl_trader.errors import ConfigError
-from rl_trader.klines import interval_ms, parse_date, utc
+from rl_trader.klines import can_resample, interval_ms, parse_date, utc
 from rl_trader.market import MarketData, Period, SymbolTables, build_market
 from rl_trader.observation import ObservationSchema
 from rl_trader.observed_market import schema_warmup
@@ -98,7 +99,10 @@ def data_files(config: MarketConfig, folder: Path | None) -> dict[str, str]:
         return {}
     store = DataStore.open(data_folder(folder))
     root = store.root
-    names = [path for symbol in config.symbols for path in sorted(root.glob(f"*/{symbol}.*"))]
-    wanted = ("klines_", "mark_price_", "funding_rate", "contracts")
-    files = [path for path in names if path.parent.name.startswith(wanted)]
+    files = []
+    for symbol in config.symbols:
+        # Bars of another interval are made from the coarsest one that divides it.
+        made_of = [name for name in store.intervals(symbol) if can_resample(name, config.interval)][-1:]
+        folders = (*(f"klines_{name}" for name in made_of), "mark_price_", "funding_rate", "contracts")
+        files += [path for path in sorted(root.glob(f"*/{symbol}.*")) if path.parent.name.startswith(folders)]
     return {str(path.relative_to(root)): store.sha256(path) for path in files}

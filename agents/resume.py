@@ -49,7 +49,8 @@ def save_state(folder: Path, model: BaseAlgorithm, env: TradingVecEnv, progress:
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        model.save(beside / MODEL_FILE)
+        with (beside / MODEL_FILE).open("wb") as file:  # SB3 would leave it open on an error
+            model.save(file)
         np.savez(beside / ARRAYS_FILE, allow_pickle=False, **_arrays(model, env))
         state = {"generators": _generators(model), "buffer": _buffer_position(model), "progress": progress}
         (beside / STATE_FILE).write_text(json.dumps(state))
@@ -85,7 +86,9 @@ def load_state(
     found = find_state(folder)
     try:
         state = json.loads((found / STATE_FILE).read_text())
-        model = algorithm.load(found / MODEL_FILE, env=env, device=device, force_reset=False)
+        # SB3 chooses the buffer of n-step returns itself, and warns of the one that it chose before it was saved.
+        chosen: dict[str, Any] = {"replay_buffer_class": None} if issubclass(algorithm, OffPolicyAlgorithm) else {}
+        model = algorithm.load(found / MODEL_FILE, env=env, device=device, force_reset=False, **chosen)
         with np.load(found / ARRAYS_FILE) as arrays:
             env.set_state({name.removeprefix("env."): arrays[name] for name in arrays if name.startswith("env.")})
             _restore_buffer(model, {name: arrays[name] for name in arrays if name.startswith("buffer.")}, state)
@@ -97,7 +100,7 @@ def load_state(
     except DAMAGES as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointError(
-            f"the state in {found} cannot be read: {reason}; it is damaged: train anew, the checkpoints can still be used"
+            f"the state in {found} cannot be read: {reason}; it is damaged: train anew, its checkpoints still work"
         ) from error
 
 

@@ -34,6 +34,7 @@ class TradingVecEnv(VecEnv):
         seeds = [seed for seed in self._seeds if seed is not None]
         observations, _ = self.env.reset(seed=seeds[0] if seeds else None)
         self._reset_seeds()
+        self._reset_options()
         self._returns[:] = 0.0
         self._lengths[:] = 0
         return observations

@@ -31,7 +31,7 @@ from envs.vector_env import TradingVectorEnv
 from rl_trader.backtest import backtest_policy
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.decision import ActionMap
-from rl_trader.errors import ConfigError
+from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.extensions import import_object
 from rl_trader.features import resolve_features
 from rl_trader.lookahead import check_causal
@@ -119,15 +119,20 @@ class TrainingRun:
         Raises:
             TrainingInterruptedError: If Ctrl-C was pressed; ``resume`` goes on from there.
             ConfigError: If training diverged.
+            CheckpointError: If the folder cannot be written; what was saved before survives.
         """
-        with _interruptible() as is_interrupted:
-            callback = CallbackList([_Supervisor(self, report, is_interrupted), *self._callbacks])
-            remaining = self.total_timesteps - self.model.num_timesteps
-            if remaining > 0:
-                self._learn_on(remaining, callback)
-        metrics = self.evaluate()
-        self.save_state()
-        self.log.close()
+        try:
+            with _interruptible() as is_interrupted:
+                callback = CallbackList([_Supervisor(self, report, is_interrupted), *self._callbacks])
+                remaining = self.total_timesteps - self.model.num_timesteps
+                if remaining > 0:
+                    self._learn_on(remaining, callback)
+            metrics = self.evaluate()
+            self.save_state()
+            self.log.close()
+        except OSError as error:  # of TensorBoard's writer
+            path = self.folder.path
+            raise CheckpointError(f"{path} cannot be written: {error}; free space and go on by --resume") from error
         return metrics
 
     def _learn_on(self, num_timesteps: int, callback: BaseCallback) -> None:

@@ -2,8 +2,9 @@
 
 Tags: ``rollout/``, ``train/`` and ``time/`` are Stable-Baselines3's own; ``account/`` are means over the training
 accounts; ``eval/`` is the policy on the validation period. The baselines are sub-runs ``baseline_<name>`` with the same
-``eval/`` tags at the first and the last step, so that they are drawn as horizontal lines. A figure that is not defined,
-such as the Sharpe ratio of a flat account, is not drawn.
+``eval/`` tags at the first and the last step, so that they are drawn as horizontal lines; ``baseline_random`` comes at
+the end, since it trades as much as the last policy. A figure that is not defined, such as the Sharpe ratio of a flat
+account, is not drawn.
 """
 
 import logging
@@ -32,13 +33,14 @@ from agents.log_contents import (
 from agents.run_folder import RunFolder
 from rl_trader.backtest import BacktestResult
 from rl_trader.errors import ConfigError
-from rl_trader.evaluation import play_baselines
+from rl_trader.evaluation import play_baselines, play_random_agents
 from rl_trader.market import Period
 from rl_trader.metrics import Metrics, measure, portfolio
 from rl_trader.observed_market import ObservedMarket
 
 NUM_SCALARS: Final = 250  # points of an account/ curve, at most
 NUM_HISTOGRAMS: Final = 50
+NUM_RANDOM_AGENTS: Final = 64
 EDGES: Final = FIRST_EDGE + BIN_WIDTH * np.arange(NUM_BINS + 1)
 
 _LOG: Final = logging.getLogger(__name__)
@@ -61,7 +63,8 @@ class TrainingLog:
         """
         self._folder = folder
         self._config = config
-        self._market = observed.market
+        self._observed = observed
+        self._validation = validation
         self._total = config.learner.total_timesteps
         self._first_step = self._step = first_step
         self._baseline_scalars: dict[str, dict[str, float]] = {}
@@ -103,10 +106,11 @@ class TrainingLog:
         targets = np.concatenate([result.targets for result in results])
         self._writer.add_histogram("eval/target_position", targets, step, bins=EDGES)
         title = f"{self._folder.name} after {step:,} bars, validation period"
-        figure = evaluation_figure(title, results, self._market, self._baseline_curves)
+        figure = evaluation_figure(title, results, self._observed.market, self._baseline_curves)
         self._writer.add_image("eval/equity", picture(figure), step, dataformats="HWC")
         if step >= self._total and step > self._first_step:
             self._write_baselines(step)
+            self._write_random_agents(step, metrics)
         self._write_alarms(policy_alarms(results, self._config.env.trading.rebalance_band), step)
 
     def check_finite(self, policy: nn.Module, step: int) -> None:
@@ -169,7 +173,7 @@ class TrainingLog:
 
     def _write_head(self) -> None:
         self._writer.add_text("run/configuration", configuration_text(self._config), 0)
-        self._writer.add_text("run/assumptions", assumptions_text(self._market.assumptions), 0)
+        self._writer.add_text("run/assumptions", assumptions_text(self._observed.market.assumptions), 0)
         self._writer.add_custom_scalars(LAYOUT)
         metrics = dict.fromkeys(HPARAM_METRICS, 0.0)  # only the tags are read
         self.logger.record("hparams", HParam(hyperparameters(self._config), metrics))
@@ -180,12 +184,31 @@ class TrainingLog:
 
     def _write_baselines(self, step: int) -> None:
         for name, scalars in self._baseline_scalars.items():
-            with SummaryWriter(str(self._baseline_folder(name))) as writer:
-                for tag, value in scalars.items():
+            self._write_baseline(name, scalars, (step,))
+
+    def _write_baseline(self, name: str, scalars: dict[str, float], steps: tuple[int, ...]) -> None:
+        with SummaryWriter(str(self._baseline_folder(name))) as writer:
+            for tag, value in scalars.items():
+                for step in steps:
                     writer.add_scalar(tag, value, step)
+
+    def _write_random_agents(self, step: int, metrics: Metrics) -> None:
+        """Write how random agents fare that trade as much as the last policy, and how many of them it beats."""
+        trading = self._config.env.trading
+        agents = play_random_agents(
+            metrics, self._observed, trading, self._validation, NUM_RANDOM_AGENTS, self._config.seed
+        )
+        self._write_scalars({"eval/share_of_random_agents_beaten": agents.share_below}, step)
+        total_return = float(agents.total_returns.mean())
+        scalars = {
+            "eval/total_return": total_return,
+            "eval/margin_balance": metrics.initial_balance * (1.0 + total_return),
+            "eval/turnover": agents.turnover,
+        }
+        self._write_baseline("random", scalars, (0, step))
 
     def _discard_after(self, step: int) -> None:
         """Hide the events of a training that was lost after its state was saved at a step."""
-        restart = Event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+        restart = Event(session_log=SessionLog(status=SessionLog.START))
         assert self._writer.file_writer is not None
-        self._writer.file_writer.add_event(restart, step)
+        self._writer.file_writer.add_event(restart, step + 1)

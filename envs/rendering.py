@@ -23,7 +23,9 @@ class History:
     def begin(self, state: np.void) -> None:
         """Forget the last episode and note the account before its first step."""
         self._symbol = int(state["symbol"])
-        self._rows = [(int(state["bar"]), float(state["margin_balance"]), np.sign(float(state["position_amount"])))]
+        row, balance = int(state["bar"]), float(state["margin_balance"])
+        notional = float(state["position_amount"]) * float(self._market.bars["mark_close"][row])
+        self._rows = [(row, balance, notional / balance)]
 
     def add(self, outcome: np.void) -> None:
         """Note one step."""

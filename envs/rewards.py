@@ -19,6 +19,7 @@ from rl_trader.errors import ConfigError
 from rl_trader.extensions import import_object
 from rl_trader.kernels import closure_kernel, records
 from rl_trader.market import MarketData, Period, episode_table
+from rl_trader.state import OUTCOME_DTYPE
 
 RUIN_FRACTION: Final = 1e-4  # of the initial balance: what a ruined account counts as
 SHARPE_RATE: Final = 0.01  # weight of the newest return in the moving moments
@@ -98,7 +99,10 @@ def find_reward(name: str) -> RewardFunction:
         return REWARDS[name]
     if ":" not in name:
         raise ConfigError(f"unknown reward {name!r}; choose from {', '.join(REWARDS)} or name package.module:function")
-    return cast(RewardFunction, import_object(name, "reward"))
+    function = import_object(name, "reward")
+    if not callable(function):
+        raise ConfigError(f"reward {name!r} must be a function, found {type(function).__name__}; name the function")
+    return cast(RewardFunction, function)
 
 
 WriteRewards = Callable[[NDArray[np.void], float, NDArray[np.float64], NDArray[np.float64]], None]
@@ -144,11 +148,15 @@ def reward_kernel(name: str) -> WriteRewards:
     ) -> None:
         try:
             write_rewards(records(outcomes), initial_balance, states, rewards)
-        except numba.core.errors.NumbaError as error:
+        except (numba.core.errors.NumbaError, TypeError) as error:  # the latter: what numba does not take at all
+            said = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ConfigError(
-                f"reward {name!r} must compile as (state, before, after) -> (state, reward): {error}"
+                f"reward {name!r} must compile as (state, before, after) -> (state, reward), and numba says:"
+                f" {' '.join(said[:3])}"
             ) from error
 
+    # Without an account, to compile before a run begins and not at its first step.
+    checked(np.zeros(0, OUTCOME_DTYPE), 1.0, np.zeros((0, 3)), np.zeros(0))
     return checked
 
 

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from envs.rendering import History
@@ -95,6 +96,7 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         self._observations = self.core.simulator.new_observations()
         self._rewards = np.zeros(1)
         self._is_seeded = False
+        self._is_running = False
         self._history = History(self.core.observed.market) if render_mode is not None else None
 
     @property
@@ -112,17 +114,24 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
             keys = np.array([seed], np.int64)
         elif not self._is_seeded:
             keys = self.np_random.integers(0, 2**31, 1)
-        self._is_seeded = True
+        self._is_seeded = self._is_running = True
         self.core.reset(keys, self._observations)
         if self._history is not None:
             self._history.begin(self.core.simulator.states[0])
         return self._observations[0].copy(), {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:  # noqa: ANN401 - as in Gymnasium
-        """Play one bar."""
+        """Play one bar.
+
+        Raises:
+            ResetNeeded: If no episode has begun, or it has ended: the bar after its last is not its own.
+        """
+        if not self._is_running:
+            raise ResetNeeded("an episode must be begun by reset before step, and has not or has ended; call reset")
         self.core.step(np.asarray(action).reshape(1, *self.action_space.shape), self._observations, self._rewards)  # type: ignore[misc]
         outcome = self.core.simulator.outcomes[0]
         *values, terminated, truncated = outcome.item()
+        self._is_running = not (terminated or truncated)
         info: dict[str, Any] = dict(zip(INFO_FIELDS, values, strict=True))
         info["event_names"] = [name for bit, name in EVENT_NAMES.items() if info["events"] & bit]
         if self._history is not None:

@@ -104,6 +104,16 @@ def test_every_baseline_is_a_sub_run_whose_figures_are_horizontal_lines(trained:
             assert points[0].value == points[1].value
 
 
+def test_random_agents_trade_as_much_as_the_last_policy(trained: TrainingRun) -> None:
+    events = events_of(trained.folder.path / "baseline_random")
+    assert [point.step for point in events.Scalars("eval/total_return")] == [0, TOTAL]
+    turnover = trained.folder.checkpoint("last").facts["validation"]["turnover"]
+    # 64 agents move at random; their mean turnover is sought to a few per cent.
+    assert events.Scalars("eval/turnover")[-1].value == pytest.approx(turnover, rel=0.1)
+    (beaten,) = events_of(trained.folder.path).Scalars("eval/share_of_random_agents_beaten")
+    assert 0.0 <= beaten.value <= 1.0
+
+
 def test_baselines_differ_and_the_flat_one_keeps_its_balance(trained: TrainingRun) -> None:
     balances = {
         name: events_of(trained.folder.path / f"baseline_{name}").Scalars("eval/margin_balance")[0].value
@@ -135,7 +145,7 @@ def test_histograms_count_every_decision_and_every_exposure(trained: TrainingRun
 
 def test_configuration_and_assumptions_are_texts(trained: TrainingRun) -> None:
     (text,) = text_of(trained.folder.path, "run/configuration")
-    assert "| learning_rate | 0.001 |" in text
+    assert "| learning_rate | 0.0003 |" in text
     assert "### env.trading.slippage" in text
     assert "dqn" not in text
     assert len(text_of(trained.folder.path, "run/assumptions")) == 1
@@ -167,12 +177,12 @@ def stop_after(num_bars: int) -> Report:
 def test_a_resumed_run_continues_its_curves_and_writes_its_baselines_no_third_time(tmp_path: Path) -> None:
     run = new_run(tiny_config(tmp_path, "interrupted"), "demo")
     with pytest.raises(TrainingInterruptedError):
-        run.learn(stop_after(2_048))
+        run.learn(stop_after(1_024))
     folder = run.folder.path
     shutil.copytree(folder / "resume", tmp_path / "state")
     resumed_run(folder).learn(ignore_progress)
     check_events_are_whole(folder)
-    # As after a crash: events go to the end, but the newest state is of half the way.
+    # As after a crash: events go to the end, but the newest state is of the first update.
     shutil.rmtree(folder / "resume")
     shutil.copytree(tmp_path / "state", folder / "resume")
     resumed_run(folder).learn(ignore_progress)

@@ -6,7 +6,7 @@ fees, slippage, funding, and the protective stop on.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -17,11 +17,12 @@ import numba
 import numpy as np
 
 from agents.benchmark.effort import Effort
-from agents.benchmark.market import synthetic_tables
+from agents.benchmark.market import SYMBOL, synthetic_tables
 from agents.benchmark.measure import Contest, rate
 from envs import ENV_ID
 from envs.vector_env import TradingVectorEnv
 from rl_trader.config import EnvConfig
+from rl_trader.contract import ContractTerms, load_terms
 from rl_trader.market import build_market
 from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.serialise import to_json
@@ -44,9 +45,9 @@ def bench_market(num_bars: int, window: int = 1) -> ObservedMarket:
     return observe_market(market, account_config(window).schema)
 
 
-def config_hash(observed: ObservedMarket, config: EnvConfig) -> str:
+def config_hash(config: EnvConfig, terms: Sequence[ContractTerms]) -> str:
     """Return the SHA-256 of an environment's configuration and of the contract terms it trades under."""
-    data = {"env": to_json(config), "terms": [terms.to_json() for terms in observed.market.terms]}
+    data = {"env": to_json(config), "terms": [symbol.to_json() for symbol in terms]}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -59,9 +60,9 @@ def vector_env(effort: Effort, num_envs: int, *, window: int = 1, parallel: bool
     return env
 
 
-def account_hash(effort: Effort, window: int = 1) -> str:
+def account_hash(window: int = 1) -> str:
     """Return the hash of the configuration that ``vector_env`` has."""
-    return config_hash(bench_market(effort.num_bars, window), account_config(window))
+    return config_hash(account_config(window), [load_terms(SYMBOL, None)])
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def against_cart_pole(effort: Effort, num_envs: int) -> Iterator[Contest]:
         subject=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
         reference=rate(_stepper(peer), num_envs, effort.seconds),
         reference_name="gymnasium's NumPy CartPole-v1, as many accounts",
-        config=account_hash(effort),
+        config=account_hash(),
     )
     peer.close()
 
@@ -82,13 +83,12 @@ def against_cart_pole(effort: Effort, num_envs: int) -> Iterator[Contest]:
 def against_copy(effort: Effort, num_envs: int, window: int) -> Iterator[Contest]:
     """Vector environment on one thread beside copying its observations, and nothing else."""
     env = vector_env(effort, num_envs, window=window)
-    source = np.ones((num_envs, *env.single_observation_space.shape), np.float32)
-    target = np.zeros_like(source)
+    source, target = env.core.simulator.new_observations(), env.core.simulator.new_observations()
     yield Contest(
         subject=rate(_stepper(env), num_envs, effort.seconds),
         reference=rate(lambda: np.copyto(target, source), num_envs, effort.seconds),
         reference_name="copying the observations alone",
-        config=account_hash(effort, window),
+        config=account_hash(window),
     )
 
 
@@ -102,7 +102,7 @@ def two_threads(effort: Effort, num_envs: int) -> Iterator[Contest]:
             subject=rate(_stepper(vector_env(effort, num_envs, parallel=True)), num_envs, effort.seconds),
             reference=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
             reference_name="the same on one thread",
-            config=account_hash(effort),
+            config=account_hash(),
         )
     finally:
         numba.set_num_threads(threads)
@@ -118,7 +118,7 @@ def single_env(effort: Effort) -> Iterator[Contest]:
         subject=rate(_single_stepper(env), 1, effort.seconds),
         reference=rate(_single_stepper(peer), 1, effort.seconds),
         reference_name="gymnasium's CartPole-v1",
-        config=account_hash(effort),
+        config=account_hash(),
     )
     peer.close()
 

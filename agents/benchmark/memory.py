@@ -48,7 +48,7 @@ def training(effort: Effort) -> Iterator[Contest]:
             subject=over_imports,
             reference=lambda: answers[-1]["arrays"] / BYTES_PER_MIB,
             reference_name="the arrays of bars and features alone",
-            config=account_hash(effort),
+            config=account_hash(),
         )
 
 

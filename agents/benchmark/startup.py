@@ -18,13 +18,13 @@ def script_names(folder: Path) -> list[str]:
 
 
 @contextmanager
-def help_of(effort: Effort, script: Path) -> Iterator[Contest]:
+def help_of(_effort: Effort, script: Path) -> Iterator[Contest]:
     """Time to answer ``--help`` in a fresh process, in seconds."""
     yield Contest(
         subject=_seconds(["-m", f"{script.parent.name}.{script.stem}", "--help"], script.parent.parent),
         reference=_seconds(["-c", "pass"], script.parent.parent),
         reference_name="starting Python",
-        config=account_hash(effort),
+        config=account_hash(),
     )
 
 

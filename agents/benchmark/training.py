@@ -81,7 +81,7 @@ def ppo(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
         subject=_frames(make_model(train, env), config, effort.num_rollouts),
         reference=_frames(make_model(train, cast(TradingVecEnv, idle)), config, effort.num_rollouts),
         reference_name="the same PPO on an environment that does nothing",
-        config=account_hash(effort),
+        config=account_hash(),
     )
 
 
