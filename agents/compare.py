@@ -29,6 +29,7 @@ def compare_runs(paths: Sequence[Path], evaluation: str = "test") -> list[dict[s
 
 
 def _row(run: RunFolder, evaluation: str) -> dict[str, Any]:
+    config = run.config()
     path = run.path / "evaluation" / evaluation / "metrics.json"
     if not path.is_file():
         raise CheckpointError(
@@ -36,7 +37,6 @@ def _row(run: RunFolder, evaluation: str) -> dict[str, Any]:
             f" --period {evaluation}`"
         )
     found = read_json(path)
-    config = run.config()
     try:
         agent, random = found["agent"], found["random"] or {}
         values: dict[str, Any] = {

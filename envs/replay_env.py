@@ -80,6 +80,10 @@ class ReplayCore:
         self._reward_states[slice(None) if which is None else which] = 0.0
         self.simulator.reset(observations, which)
 
+    def leave(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Count the running episodes as played, so that the next reset begins the ones after them."""
+        self.simulator.states["episode"][slice(None) if which is None else which] += 1
+
     def step(
         self, actions: NDArray[np.generic], observations: NDArray[np.float32], rewards: NDArray[np.float64]
     ) -> bool:

@@ -25,6 +25,8 @@ RUIN_FRACTION: Final = 1e-4  # of the initial balance: what a ruined account cou
 SHARPE_RATE: Final = 0.01  # weight of the newest return in the moving moments
 DRAWDOWN_PENALTY: Final = 0.1  # of the drawdown, a bar
 LEAST_VARIANCE: Final = 1e-12
+# What numba raises on what it cannot compile; the second is not derived from the first.
+UNCOMPILED: Final = (numba.core.errors.NumbaError, numba.core.errors.UnsupportedBytecodeError, TypeError)
 
 
 class RewardState(NamedTuple):
@@ -148,7 +150,7 @@ def reward_kernel(name: str) -> WriteRewards:
     ) -> None:
         try:
             write_rewards(records(outcomes), initial_balance, states, rewards)
-        except (numba.core.errors.NumbaError, TypeError) as error:  # the latter: what numba does not take at all
+        except UNCOMPILED as error:
             said = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ConfigError(
                 f"reward {name!r} must compile as (state, before, after) -> (state, reward), and numba says:"

@@ -114,6 +114,8 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
             keys = np.array([seed], np.int64)
         elif not self._is_seeded:
             keys = self.np_random.integers(0, 2**31, 1)
+        elif self._is_running:
+            self.core.leave()
         self._is_seeded = self._is_running = True
         self.core.reset(keys, self._observations)
         if self._history is not None:

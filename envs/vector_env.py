@@ -12,7 +12,6 @@ from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket
-from rl_trader.state import OUTCOME_DTYPE
 
 Arrays = NDArray[Any]
 
@@ -66,7 +65,6 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
         self._copy = copy
         self._observations = tuple(self.core.simulator.new_observations() for _ in range(2))
         self._rewards = tuple(np.zeros(num_envs) for _ in range(2))
-        self._infos = tuple(np.zeros(num_envs, OUTCOME_DTYPE) for _ in range(2))
         self._turn = 0
         self._is_seeded = False
 
@@ -87,7 +85,10 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
         """
         which = None if options is None else options.get("reset_mask")
         observations = self._observations[self._turn]
-        self.core.reset(self._keys(seed), observations, which)
+        keys = self._keys(seed)
+        if keys is None:
+            self.core.leave(which)
+        self.core.reset(keys, observations, which)
         return (observations.copy() if self._copy else observations), {}
 
     def _keys(self, seed: int | list[int | None] | None) -> NDArray[np.int64] | None:
@@ -115,8 +116,7 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
         self._turn ^= 1
         observations, rewards = self._observations[self._turn], self._rewards[self._turn]
         has_ended = self.core.step(actions, observations, rewards)
-        outcomes = self._infos[self._turn]
-        outcomes[:] = self.core.simulator.outcomes
+        outcomes = self.core.simulator.outcomes
         if self._copy:
             outcomes, rewards = outcomes.copy(), rewards.copy()
         info: dict[str, Any] = {name: outcomes[name] for name in INFO_FIELDS}

@@ -23,6 +23,7 @@ HALF_LIFE_BARS: Final = 64.0  # bars held at which `bars_held` is one half
 FUNDING_HOURS: Final = 8.0
 RATE_UNIT: Final = 0.001
 ACCOUNT_LIMIT: Final = 10.0  # account features are cut there
+LEAST_BALANCE: Final = 1e-8  # USDT, below which shares of the balance are not told apart
 UNITS_PER_ONE: Final = 1e6  # account features are rounded to 1e-6, so that 1e-8 USDT in a wallet cannot move them
 
 
@@ -81,9 +82,9 @@ def account_part(
     profit = 0.0
     share = 0.0
     if account.position_amount != 0.0:
-        balance = max(ledger.margin_balance(account, mark_price), 1.0 / ledger.UNITS_PER_USDT)
-        share = account.position_amount * mark_price / balance / max_exposure
-        profit = ledger.unrealized_pnl(account, mark_price) / balance
+        per_balance = 1.0 / max(ledger.margin_balance(account, mark_price), LEAST_BALANCE)
+        share = account.position_amount * mark_price * per_balance / max_exposure
+        profit = ledger.unrealized_pnl(account, mark_price) * per_balance
         margin = ledger.position_margin(account, mark_price, terms)
         maintenance = ledger.maintenance_margin(account, mark_price, terms, brackets)
         margin_ratio = maintenance / margin if margin > maintenance else 1.0
@@ -102,15 +103,18 @@ def account_part(
     )
 
 
-@kernel
-def _largest_open_amount(
-    account: Account, price: float, fee_rate: float, settings: DecisionSettings, terms: Terms
+@inlined
+def _affordable(
+    size: float, account: Account, price: float, fee_rate: float, settings: DecisionSettings, terms: Terms
 ) -> float:
-    """Return how much the balance carries at ``price``, with the reserve kept free, beyond the position held."""
-    available = ledger.available_balance(account, price, terms) * (1.0 - settings.reserve)
-    cost = price * (1.0 / terms.leverage + fee_rate)
-    limit = terms.max_notional * (1.0 - settings.reserve) / price - abs(account.position_amount)
-    return max(min(available / cost, limit), 0.0)
+    """Return ``size``, or the part of it that the balance and the bracket's limit carry with the reserve kept free."""
+    free = 1.0 - settings.reserve
+    available = max(ledger.available_balance(account, price, terms) * free, 0.0)
+    room = max(terms.max_notional * free - abs(account.position_amount) * price, 0.0)
+    notional = size * price
+    if notional <= room and notional / terms.leverage + notional * fee_rate <= available:
+        return size
+    return min(available / (price * (1.0 / terms.leverage + fee_rate)), room / price, size)
 
 
 @inlined
@@ -154,9 +158,10 @@ def order_legs(
         reduce_amount = -_limited(held, terms)
         if reduce_amount != -held:  # more than one market order: the rest of the flip waits for the next bar
             return OrderLegs(reduce_amount, 0.0)
-        after = ledger.apply_fill(account, -held, price, fee_rate, terms).account
+        closing = held * (price - account.entry_price) - abs(held) * price * fee_rate
+        after = Account(account.wallet_balance + closing, 0.0, 0.0, 0.0)
     opening = ledger.sum_of_amounts(wanted, -after.position_amount, terms)
-    size = min(abs(opening), _largest_open_amount(after, price, fee_rate, settings, terms), terms.max_quantity)
+    size = _affordable(min(abs(opening), terms.max_quantity), after, price, fee_rate, settings, terms)
     open_amount = ledger.round_amount(size if opening > 0.0 else -size, terms)
     if abs(open_amount) * price < terms.min_notional:
         open_amount = 0.0

@@ -54,7 +54,7 @@ def _noted(progress: Progress, event: int) -> Progress:
 
 
 @kernel
-def market_order(
+def reduce_order(
     progress: Progress,
     amount: float,
     price: float,
@@ -64,9 +64,21 @@ def market_order(
     settings: Settings,
     terms: Terms,
 ) -> Progress:
-    """Fill a market order at ``price`` plus slippage."""
+    """Fill a market order that only reduces; the wallet stops at zero, and the rest is the insurance fund's.
+
+    A rest can arise where the last price has left the mark price behind.
+    """
     slippage = slippage_fraction(amount, volume, settings) * costs.slippage_scale
-    return filled(progress, amount, price, ledger.fill_price(price, amount, slippage, terms), event, costs, terms)
+    progress = filled(progress, amount, price, ledger.fill_price(price, amount, slippage, terms), event, costs, terms)
+    after = progress.account
+    if after.wallet_balance >= 0.0:
+        return progress
+    borne = -after.wallet_balance
+    f = progress.flows
+    flows = Flows(
+        f.fees, f.slippage, f.funding, f.liquidation + borne, f.insurance + borne, f.traded_notional, f.events
+    )
+    return Progress(Account(0.0, after.position_amount, after.entry_price, after.isolated_wallet), flows)
 
 
 @kernel
@@ -98,7 +110,7 @@ def order_at_open(
     if bar.volume <= 0.0:
         return _noted(progress, REFUSED_NO_TRADES)
     if reduce_amount != 0.0:
-        progress = market_order(progress, reduce_amount, bar.open, bar.volume, FILLED, costs, settings, terms)
+        progress = reduce_order(progress, reduce_amount, bar.open, bar.volume, FILLED, costs, settings, terms)
     if open_amount != 0.0:
         slippage = slippage_fraction(open_amount, bar.volume, settings) * costs.slippage_scale
         price = ledger.fill_price(bar.open, open_amount, slippage, terms)

@@ -53,25 +53,29 @@ def align_mark_price(
             has_mark |= _write_candles(bars, table, mark_interval, interval, ~has_mark)
         else:
             has_mark |= _write_ratio(bars, table, interval_ms(mark_interval), ~has_mark)
+    return _fill_missing(bars, ~has_mark, name, last_is_assumed=last_is_assumed, needed_from=needed_from)
+
+
+def _fill_missing(
+    bars: NDArray[np.void], missing: NDArray[np.bool_], name: str, *, last_is_assumed: bool, needed_from: int
+) -> list[str]:
+    """Write the last price where no mark price is recorded, and say so, or refuse it where it is needed."""
     for mark, last in zip(MARK_OHLC, OHLC, strict=True):
-        bars[mark][~has_mark] = bars[last][~has_mark]
+        bars[mark][missing] = bars[last][missing]
     is_needed = bars["open_time"] >= needed_from
-    missing = ~has_mark & is_needed
+    in_play, in_warmup = missing & is_needed, int((missing & ~is_needed).sum())
     notes = []
-    if missing.any():
-        where = f"{name} mark price is not recorded in {int(missing.sum())} of {int(is_needed.sum())} bars"
+    if in_play.any():
+        where = f"{name} mark price is not recorded in {int(in_play.sum())} of {int(is_needed.sum())} bars"
         if not last_is_assumed:
-            first = utc(int(bars["open_time"][missing][0]))
+            first = utc(int(bars["open_time"][in_play][0]))
             raise DataError(
                 f"{where}, the first {first}; download it, choose a period that has it, or set"
                 " market.assumptions.missing_mark to last"
             )
         notes.append(f"{where}: the last price is assumed there")
-    num_warmup = int((~has_mark & ~is_needed).sum())
-    if num_warmup:
-        notes.append(
-            f"{name} mark price is not recorded in {num_warmup} bars of the warm-up, which show the last price"
-        )
+    if in_warmup:
+        notes.append(f"{name} mark price is not recorded in {in_warmup} bars of the warm-up, which show the last price")
     return notes
 
 

@@ -205,7 +205,7 @@ def _settlements(
     result = np.zeros(len(times), FUNDING_DTYPE)
     result["funding_time"] = times[order]
     result["funding_rate"] = rates[order]
-    result["mark_price"], note = _settlement_marks(symbol, bars, bar_ms, result["funding_time"])
+    result["mark_price"], note = _settlement_marks(symbol, recorded, bars, bar_ms, result["funding_time"])
     return result, notes + note
 
 
@@ -228,9 +228,16 @@ def _missing_times(recorded: pd.DataFrame | None, first: int, end: int, interval
 
 
 def _settlement_marks(
-    symbol: SymbolTables, bars: NDArray[np.void], bar_ms: int, times: NDArray[np.int64]
+    symbol: SymbolTables,
+    recorded: pd.DataFrame | None,
+    bars: NDArray[np.void],
+    bar_ms: int,
+    times: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Return the mark price of every settlement: a recorded mark candle's open, else the bar's; NaN outside a bar."""
+    """Return the mark price of every settlement, NaN outside a bar.
+
+    Recorded with the settlement, else a mark candle's open at its instant, else that of the bar's open.
+    """
     row = np.searchsorted(bars["open_time"], times, side="right") - 1
     offset = times - bars["open_time"][row]
     marks = bars["mark_open"][row].copy()
@@ -240,6 +247,11 @@ def _settlement_marks(
         at = np.minimum(np.searchsorted(mark_times, times), len(mark_times) - 1)
         found = mark_times[at] == times
         marks[found] = table["open"].to_numpy(np.float64)[at[found]]
+        is_exact |= found
+    if recorded is not None and "mark_price" in recorded:
+        settled = recorded.dropna(subset=["mark_price"]).set_index("funding_time")["mark_price"].reindex(times)
+        found = settled.notna().to_numpy()
+        marks[found] = settled.to_numpy(np.float64)[found]
         is_exact |= found
     marks[(row < 0) | (offset >= bar_ms)] = np.nan
     num_inside = int((~is_exact & ~np.isnan(marks)).sum())

@@ -7,7 +7,7 @@ high, low, close (assumption: klines do not tell the order).
 from typing import Final, NamedTuple
 
 from rl_trader import ledger
-from rl_trader.fills import market_order
+from rl_trader.fills import reduce_order
 from rl_trader.kernels import kernel
 from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.state import (
@@ -23,6 +23,7 @@ from rl_trader.state import (
 )
 
 NEVER: Final = 2.0  # a fraction of a straight line that is never reached
+SURE_SURPLUS: Final = 1e-9  # of the wallet balance: margin beyond what rounding can hide
 
 
 @kernel
@@ -81,21 +82,33 @@ def levels_of(account: Account, settings: Settings, terms: Terms, brackets: Brac
 
 
 @kernel
-def is_quiet(account: Account, levels: Levels, bar: Bar, settings: Settings) -> bool:
-    """Return whether no level lies within the bar, so that its path need not be walked."""
+def is_quiet(account: Account, bar: Bar, settings: Settings, terms: Terms, brackets: Brackets) -> bool:
+    """Return whether surely no stop, take-profit or liquidation lies within the bar, so that nothing walks its path.
+
+    A cheap test that errs on the side of walking: triggers are compared a tick early, and the margin at the worst mark
+    price with a small surplus over the maintenance margin.
+    """
     low = bar.mark_low if settings.stop_on_mark else bar.low
     high = bar.mark_high if settings.stop_on_mark else bar.high
-    if account.position_amount > 0.0:
-        is_reached = bar.mark_low <= levels.liquidation or low <= levels.stop
-        return not (is_reached or (levels.take_profit > 0.0 and high >= levels.take_profit))
-    is_reached = (levels.liquidation > 0.0 and bar.mark_high >= levels.liquidation) or (
-        levels.stop > 0.0 and high >= levels.stop
-    )
-    return not (is_reached or low <= levels.take_profit)
+    is_long = account.position_amount > 0.0
+    adverse = low if is_long else -high
+    favourable = high if is_long else -low
+    entry = account.entry_price if is_long else -account.entry_price
+    if settings.stop_loss > 0.0 and adverse <= entry - settings.stop_loss * account.entry_price + terms.tick_size:
+        return False
+    if (
+        settings.take_profit > 0.0
+        and favourable >= entry + settings.take_profit * account.entry_price - terms.tick_size
+    ):
+        return False
+    worst = bar.mark_low if is_long else bar.mark_high
+    surplus = ledger.position_margin(account, worst, terms) - ledger.maintenance_margin(account, worst, terms, brackets)
+    return surplus > SURE_SURPLUS * account.wallet_balance
 
 
 @kernel
-def _liquidated(progress: Progress, mark_price: float, terms: Terms, brackets: Brackets) -> Progress:
+def liquidated(progress: Progress, mark_price: float, terms: Terms, brackets: Brackets) -> Progress:
+    """Liquidate the position, or what the exchange takes of it, at a mark price."""
     result = ledger.liquidate(progress.account, mark_price, terms, brackets)
     f = progress.flows
     event = LIQUIDATED if result.account.position_amount == 0.0 else REDUCED_BY_LIQUIDATION
@@ -141,14 +154,14 @@ def _walk_leg(
         last_start += first * (last_end - last_start)
         if at_liquidation == first:
             price = mark_start if first == 0.0 else levels.liquidation
-            progress = _liquidated(progress, price, terms, brackets)
+            progress = liquidated(progress, price, terms, brackets)
             continue
         is_stop = at_stop == first
         price = last_start
         if first > 0.0 and not settings.stop_on_mark:
             price = levels.stop if is_stop else levels.take_profit
         event = STOPPED if is_stop else TOOK_PROFIT
-        progress = market_order(progress, -account.position_amount, price, volume, event, costs, settings, terms)
+        progress = reduce_order(progress, -account.position_amount, price, volume, event, costs, settings, terms)
     return progress
 
 

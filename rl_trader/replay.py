@@ -4,7 +4,9 @@ The decision after bar ``t`` uses bars up to ``t`` and the account. Then, in bar
 
 1. Funding due at the opening instant is settled on the position held before the new order.
 2. The order fills at the open, against the trader by slippage and tick; a reduce-only leg first, then an opening leg
-   that the exchange still refuses if the balance, the bracket or the minimum notional do not allow it.
+   that the exchange still refuses if the balance, the bracket or the minimum notional do not allow it. Where the mark
+   price opens beyond the bankruptcy price nothing is left to save: the position is liquidated and the order is void
+   (assumption).
 3. Last and mark price move along one path, open-low-high-close in a rising bar and open-high-low-close in a falling
    one, on which the protective stop or take-profit triggers, at the open if the open is beyond it.
 4. The mark path may reach the liquidation price; at equal distance liquidation comes before the stop (assumption).
@@ -26,7 +28,7 @@ from rl_trader.decision import MarketState, account_part, exposure, order_legs
 from rl_trader.fills import order_at_open, settled
 from rl_trader.kernels import inlined, kernel, parallel_kernel, prefetch_row
 from rl_trader.ledger import Account, Brackets, Terms
-from rl_trader.path import is_quiet, levels_of, walk_path
+from rl_trader.path import is_quiet, liquidated, walk_path
 from rl_trader.randomness import uniform
 from rl_trader.state import LIQUIDATED, RUINED, Bar, Costs, Flows, Progress, Settings
 
@@ -72,13 +74,14 @@ def play_bar(
         due += 1
 
     # 2. The order
-    progress = order_at_open(progress, reduce_amount, open_amount, bar, costs, settings, terms)
+    if ledger.position_margin(progress.account, bar.mark_open, terms) < 0.0 and progress.account.position_amount != 0.0:
+        progress = liquidated(progress, bar.mark_open, terms, brackets)
+    else:
+        progress = order_at_open(progress, reduce_amount, open_amount, bar, costs, settings, terms)
 
     # 3 and 4. Stops and liquidation along the path
-    if progress.account.position_amount != 0.0:
-        levels = levels_of(progress.account, settings, terms, brackets)
-        if not is_quiet(progress.account, levels, bar, settings):
-            progress = walk_path(progress, bar, costs, settings, terms, brackets)
+    if progress.account.position_amount != 0.0 and not is_quiet(progress.account, bar, settings, terms, brackets):
+        progress = walk_path(progress, bar, costs, settings, terms, brackets)
 
     # 5. Funding inside the bar
     while due < end:
@@ -249,12 +252,12 @@ def _step_accounts(
         terms_table: (num_symbols,) of ``TERMS_DTYPE``.
         brackets: (num_rows, 4).
     """
-    settings = settings_row[0]
     num_ended = 0
     for i in numba.prange(targets.shape[0]):
         ahead = min(i + ACCOUNTS_AHEAD, targets.shape[0] - 1)
         prefetch_row(bars, states[ahead].bar + 1, bars.itemsize)
         prefetch_row(features, states[ahead].bar + 1, features.shape[1] * features.itemsize)
+        settings = settings_row[0]  # in the loop: numba hands no record to its threads
         state = states[i]
         terms = terms_table[state.symbol]
         costs = Costs(state.taker_fee, state.slippage_scale)

@@ -56,8 +56,8 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
 class Simulator:
     """Replays recorded bars for ``num_accounts`` accounts.
 
-    ``states`` (of ``STATE_DTYPE``), ``outcomes`` (of ``OUTCOME_DTYPE``) and the observations (num_accounts,
-    observation size) are one array each, overwritten by every call.
+    ``states`` (of ``STATE_DTYPE``) is overwritten by every step. ``outcomes`` (of ``OUTCOME_DTYPE``) is what the newest
+    step did; it alternates between two arrays, so that the step before can still be read.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class Simulator:
         self.trading = trading
         self.num_accounts = num_accounts
         self.states = np.zeros(num_accounts, STATE_DTYPE)
-        self.outcomes = np.zeros(num_accounts, OUTCOME_DTYPE)
+        self._outcomes = tuple(np.zeros(num_accounts, OUTCOME_DTYPE) for _ in range(2))
+        self._turn = 0
+        self.outcomes = self._outcomes[self._turn]
         self.settings = replay_settings(observed, trading, episode)
         self.terms, self.brackets = kernel_terms(observed.market.terms, trading)
         self.episodes = observed.episodes(period, episode.episode_bars)
@@ -97,7 +99,6 @@ class Simulator:
         self._bars = records(observed.market.bars)
         self._kernel_arrays = tuple(records(array) for array in (self.settings, self.terms))
         self._states = records(self.states)
-        self._outcomes = records(self.outcomes)
         self._fundings = records(observed.market.fundings)
         self._episodes = records(self.episodes)
 
@@ -151,10 +152,12 @@ class Simulator:
             observations: (num_accounts, observation size), written.
         """
         settings, terms = self._kernel_arrays
+        self._turn ^= 1
+        self.outcomes = self._outcomes[self._turn]
         return self._step(
             targets,
             self._states,
-            self._outcomes,
+            records(self.outcomes),
             observations,
             self._bars,
             self.observed.rows,

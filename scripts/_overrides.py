@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -41,11 +42,16 @@ def parse_preset(presets: dict[str, tuple[str, T]], arguments: Sequence[str], co
 
 
 def _one_sentence(box: str, help_command: str) -> str:
-    """Return what a boxed message of tyro says, and which fields it proposes."""
-    body = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    rules = [i for i, line in enumerate(body) if line.startswith("─")]
-    said = " ".join(body[: rules[0] if rules else 1]).rstrip(".:") or "an argument cannot be read"
-    proposed = list(dict.fromkeys(line.split()[0] for line in body if line.startswith("--")))
+    """Return what a boxed message of tyro says, and which fields it proposes.
+
+    The box is drawn with lines on a terminal of UTF-8, else with hyphens: a title, what is wrong, a rule, proposals.
+    """
+    body = [line.strip("│ ") for line in box.splitlines()[1:]]
+    is_rule = [not line.strip("─-╰╯") for line in body]
+    begin = is_rule.index(False) if False in is_rule else len(body)
+    end = is_rule.index(True, begin) if True in is_rule[begin:] else len(body)
+    said = " ".join(body[begin:end]).rstrip(".:").replace(". ", "; ") or "an argument cannot be read"
+    proposed = list(dict.fromkeys(line.split()[0] for line in body if re.match(r"--\w", line)))
     hint = f"did you mean {' or '.join(proposed[:3])}? " if "nrecognized" in said and proposed else ""
     said = said[0].lower() + said[1:]
     return f"{said}; {hint}`{help_command}` lists the fields"

@@ -210,9 +210,7 @@ def test_a_run_whose_data_changed_is_not_resumed(call: Call, tmp_path: Path) -> 
     data = make_store(tmp_path / "data")
     assert train_4h(call, data, tmp_path / "runs", "--name", "a").code == 0
     assert call("train", "--resume", tmp_path / "runs" / "a").code == 0
-    changed = klines()
-    changed.loc[3, "volume"] += 1.0
-    write(changed, data, "klines_4h")
+    write(change(klines(), "volume", 700.5), data, "klines_4h")
     assert_one_sentence(call("train", "--resume", tmp_path / "runs" / "a"), "have changed since it began")
 
 
@@ -285,7 +283,7 @@ def test_the_help_of_a_preset_lists_its_fields(call: Call) -> None:
 BAD_LINES: list[tuple[Sequence[str], Sequence[str]]] = [
     (["nosuch"], ["unknown preset 'nosuch'", "demo, btcusdt-30m, btcusdt-4h, majors-4h"]),
     (["demo", "--algo", "sac"], ["'sac'", "'ppo', 'dqn'"]),
-    (["demo", "--algoo", "ppo"], ["--algoo", "--algo"]),
+    (["demo", "--algoo", "ppo"], ["unrecognized options: --algoo, ppo; did you mean --algo? `"]),
     (["demo", "--ppo.foo", "3"], ["--ppo.foo", "--help"]),
     (["demo", "--seed"], ["--seed"]),
     (["demo", "--seed", "x"], ["--seed", "'x'"]),
@@ -324,6 +322,16 @@ def test_a_command_line_that_cannot_be_run_is_one_sentence(
 ) -> None:
     assert_one_sentence(call("train", *arguments), *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_mistyped_field_is_named_whatever_the_terminal_can_draw(encoding: str, tmp_path: Path) -> None:
+    answer = typed("scripts.train", "demo", "--algoo", "ppo", cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert answer.err == (
+        "error: unrecognized options: --algoo, ppo; did you mean --algo? `python -m scripts.train demo --help` lists"
+        " the fields\n"
+    )
+    assert answer.code == 2
 
 
 def test_the_sentence_is_all_that_a_process_says(tmp_path: Path) -> None:
@@ -394,7 +402,7 @@ def test_a_data_folder_that_is_none_says_what_to_do(call: Call, tmp_path: Path) 
 def test_a_symbol_or_interval_that_is_not_recorded_lists_what_is(call: Call, tmp_path: Path) -> None:
     data, runs = make_store(tmp_path / "data"), tmp_path / "runs"
     assert_one_sentence(train_4h(call, data, runs, "--market.symbols", "BTCUSTD"), "BTCUSTD", "BTCUSDT")
-    assert_one_sentence(train_4h(call, data, runs, "--market.symbols", "../x"), "'../x' is no symbol")
+    assert_one_sentence(train_4h(call, data, runs, "--market.symbols", "../x"), "../x has no klines")
     assert_one_sentence(train_4h(call, data, runs, "--market.symbols", "BTCUSDT", "BTCUSDT"), "must differ")
     assert_one_sentence(train_4h(call, data, runs, "--market.interval", "1h"), "only of 4h")
     assert_one_sentence(train_4h(call, data, runs, "--market.interval", "7m"), "'7m' is not known", "30m")
@@ -408,12 +416,12 @@ def test_a_period_without_data_says_what_is_recorded(call: Call, tmp_path: Path)
         *("--market.test", "2025-01-25", "2025-02-01"),
     )
     answer = train_4h(call, data, runs, *later)
-    assert_one_sentence(answer, "2024-01-01T00:00Z", "2025-01-03T00:00Z")
+    assert_one_sentence(answer, "2024-01-01T00:00Z", "2025-02-01T00:00Z")
     answer = train_4h(call, data, runs, "--market.test", "2024-01-25", "2024-03-01")
     assert_one_sentence(answer, "2024-03-01T00:00Z", "2024-02-01T00:00Z")
-    # A week of 4-hour bars is 42; the default features need 336.
+    # The first 335 bars of the 186 lack the feature.
     names = ("--env.features", "trend_strength_336")
-    assert_one_sentence(train_4h(call, data, runs, *names), "336")
+    assert_one_sentence(train_4h(call, data, runs, *names), "335 bars are warm-up", "longer")
     assert not runs.exists()
 
 

@@ -73,6 +73,7 @@ def test_a_target_within_the_band_of_the_exposure_sends_no_order() -> None:
     # Long 10 at 1 000 is an exposure of 1. Targets 0.4 to 0.6 are 0.8 to 1.2.
     for target in (0.4, 0.5, 0.6):
         assert legs(target, LONG_10, rebalance_band=0.2000001) == (0.0, 0.0)
+    assert legs(0.625, LONG_10, rebalance_band=0.25) == (0.0, 0.0)  # 1.25, on the band
     assert legs(0.61, LONG_10) == (0.0, 2.2)  # 1.22: 12.2
     assert legs(0.39, LONG_10) == (-2.2, 0.0)  # 0.78: 7.8
     # The exposure is that at the mark price: long 20 at 1 000 is 2, at a mark of 900 it is 18 000 / 8 000 = 2.25.

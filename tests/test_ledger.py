@@ -518,6 +518,14 @@ def test_a_liquidation_in_the_lowest_bracket_closes_the_position() -> None:
     assert (result.fee, result.insurance) == (-9.45, 0.0)
 
 
+def test_a_position_hardly_above_a_cap_is_reduced_by_one_step() -> None:
+    # 10 at 1 000.0000000001 is over 10 000 by less than what binary fractions may miss a step by. Margin 99.999 is
+    # under 100; 0.001 sold pay a fee of 0.1 %, 0.001: 99.998 is over 9.999 * 10 = 99.99.
+    terms = one_terms(liquidation_fee=0.001)
+    result = ledger.liquidate(isolated(500.0, 10.0, 1_000.0, 99.999), 1_000.0000000001, terms, BRACKETS)
+    assert result.account == pytest.approx((499.999, 9.999, 1_000.0, 99.998), abs=1e-9)
+
+
 def test_a_loss_beyond_the_isolated_wallet_is_borne_by_the_insurance_fund() -> None:
     # A gap to 940: loss 6 000, isolated wallet 5 000. No margin is left to reduce with: closed whole, no fee.
     result = ledger.liquidate(LONG_100, 940.0, one_terms(), BRACKETS)

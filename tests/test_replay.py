@@ -92,6 +92,13 @@ def test_impact_makes_an_order_pay_more_the_larger_its_share_of_the_volume() -> 
     assert step.account.entry_price == 1_007.0
 
 
+def test_closing_pays_the_accounts_own_slippage_too() -> None:
+    # Scaled by 2 it is 0.002: sold at 998, loss 20, fee 4.99.
+    (step,) = play([STILL, STILL], [0.0], LONG_10, state={"slippage_scale": 2.0})
+    assert step.account == (9_975.01, 0.0, 0.0, 0.0)
+    assert step.outcome["slippage"] == pytest.approx(-20.0)
+
+
 def test_an_account_pays_its_own_taker_fee() -> None:
     # 20 * 1 001 * 0.0007 = 14.014
     (step,) = play([STILL, STILL], [1.0], state={"taker_fee": 0.0007})
@@ -166,6 +173,14 @@ def test_a_gap_beyond_the_brackets_limit_refuses_the_order() -> None:
         assert step.account.position_amount == (14.7 if events == FILLED else 0.0)
 
 
+def test_an_order_on_the_limit_or_of_the_minimum_notional_is_accepted() -> None:
+    # 15 at 1 000 are 15 000; 0.05 are 50.
+    (step,) = play([STILL, STILL], [1.0], terms=terms_table(max_notional=15_000.0), reserve=0.0)
+    assert (step.account.position_amount, step.outcome["events"]) == (15.0, FILLED)
+    (step,) = play([STILL, STILL], [1.0], Account(25.0, 0.0, 0.0, 0.0))
+    assert (step.account.position_amount, step.outcome["events"]) == (0.05, FILLED)
+
+
 def test_the_limit_holds_for_the_whole_position() -> None:
     # Long 10, limit 15 000: 4.7 may be added at the close; at a mark of 1 021 all 14.7 are too many.
     terms = terms_table(max_notional=15_000.0)
@@ -212,6 +227,9 @@ def test_in_a_bar_without_volume_stops_rest_but_the_mark_price_liquidates_and_fu
     (step,) = play([STILL, down], [0.0], LONG_10, volume=[500.0, 0.0], stop_loss=0.1, due=[(1.0, 0.0001, 1_000.0)])
     assert step.account == (9_999.0, 10.0, 1_000.0, 1_999.0)
     assert step.outcome["events"] == REFUSED_NO_TRADES
+    up = (1_000.0, 1_100.0, 1_000.0, 1_090.0)
+    (step,) = play([STILL, up], [0.5], LONG_10, volume=[500.0, 0.0], take_profit=0.05)
+    assert (step.account, step.outcome["events"]) == (LONG_10, 0)
     further = (1_000.0, 1_000.0, 800.0, 860.0)
     (step,) = play([STILL, further], [0.5], LONG_10, volume=[500.0, 0.0], stop_loss=0.1)
     assert (step.account.position_amount, step.outcome["events"]) == (0.0, LIQUIDATED)
@@ -314,6 +332,15 @@ def test_a_short_is_stopped_above_its_entry() -> None:
     assert step.outcome["events"] == STOPPED
 
 
+def test_a_short_is_stopped_on_the_mark_price_at_the_last_price_of_that_moment() -> None:
+    # A falling bar goes to its high first: mark 1 000 -> 1 125 reaches 1 100 after 0.8 of the way, where last, on its
+    # way 1 005 -> 1 115, is at 1 093. Bought at 1 094.093 -> 1 094.1: loss 941, fee 5.4705.
+    bar = (1_005.0, 1_115.0, 990.0, 1_000.0, 1_000.0, 1_125.0, 985.0, 995.0)
+    (step,) = play([STILL, bar], [-0.5], SHORT_10, stop_loss=0.1)
+    assert step.account == pytest.approx((9_053.5295, 0.0, 0.0, 0.0), abs=1e-11)
+    assert step.outcome["slippage"] == pytest.approx(-11.0)
+
+
 def test_a_stop_is_rounded_to_the_tick_toward_the_entry() -> None:
     # Long from 1 001.1 with a stop at 10 %: 900.99 -> 901.0; a low of 901.0 triggers and 901.1 does not.
     held = Account(10_000.0, 10.0, 1_001.1, 2_002.2)
@@ -371,6 +398,15 @@ def test_a_take_profit_sells_at_its_price_or_at_an_open_beyond_it() -> None:
     # Short from 1 000: 950 * 1.001 = 950.95 -> 951.0: +490, fee 4.755.
     (step,) = play([STILL, (1_000.0, 1_000.0, 945.0, 1_000.0)], [-0.5], SHORT_10, take_profit=0.05, stop_on_mark=False)
     assert step.account == pytest.approx((10_485.245, 0.0, 0.0, 0.0), abs=1e-11)
+
+
+def test_a_take_profit_is_reached_at_its_price() -> None:
+    for high, events in ((1_050.0, TOOK_PROFIT), (1_049.9, 0)):
+        (step,) = play([STILL, (1_000.0, high, 1_000.0, 1_000.0)], [0.5], LONG_10, take_profit=0.05)
+        assert step.outcome["events"] == events
+    for low, events in ((950.0, TOOK_PROFIT), (950.1, 0)):
+        (step,) = play([STILL, (1_000.0, 1_000.0, low, 1_000.0)], [-0.5], SHORT_10, take_profit=0.05)
+        assert step.outcome["events"] == events
 
 
 def test_an_order_that_closes_leaves_nothing_for_the_stop() -> None:
@@ -477,6 +513,18 @@ def test_a_reduced_position_may_be_stopped_in_the_same_bar() -> None:
     assert step.outcome["events"] == REDUCED_BY_LIQUIDATION | STOPPED
 
 
+def test_after_a_liquidation_on_the_way_both_prices_go_on_from_there() -> None:
+    # Long 30 with 3 000: (3 000 + 100 - 30 000) / -29.4 = 914.96598639. The mark goes 1 000 -> 900, last 1 000 -> 880.
+    # Reduced there to 10 000 / 914.966 = 10.929: loss 19.071 * 85.03401361 = 1 621.68367347, fee 1.25 % of
+    # 17 449.31632653 = 218.11645408. The stop at 910 is 0.9 of the way, where last is at 892: sold at 891.108 -> 891.1,
+    # loss 10.929 * 108.9 = 1 190.1681, fee 4.86941595.
+    bar = (1_000.0, 1_000.0, 880.0, 1_000.0, 1_000.0, 1_000.0, 900.0, 1_000.0)
+    (step,) = play([STILL, bar], [1.0], LONG_30, stop_loss=0.09, **HOLD)
+    assert step.account == pytest.approx((6_965.1623565, 0.0, 0.0, 0.0), abs=2e-8)
+    assert step.outcome["events"] == REDUCED_BY_LIQUIDATION | STOPPED
+    assert step.outcome["slippage"] == pytest.approx(-10.929 * 0.9)
+
+
 def test_a_stop_nearer_than_the_liquidation_price_comes_first_and_a_farther_one_too_late() -> None:
     # Liquidation at 900 with 1 090 of margin.
     held = Account(10_000.0, 10.0, 1_000.0, 1_090.0)
@@ -485,6 +533,19 @@ def test_a_stop_nearer_than_the_liquidation_price_comes_first_and_a_farther_one_
         for stop_on_mark in (True, False):
             (step,) = play([STILL, bar], [0.5], held, stop_loss=stop_loss, stop_on_mark=stop_on_mark)
             assert step.outcome["events"] == events
+
+
+def test_an_order_at_an_open_beyond_the_bankruptcy_price_saves_nothing() -> None:
+    # Long 10 from 1 000 with 2 000 of margin is bankrupt at 800. At an open of 700 the margin is lost, 500 are left,
+    # and the insurance fund bears 3 000 - 2 000. Cross, backed by 2 500, nothing is left and it bears 500.
+    bar = (700.0, 700.0, 700.0, 700.0)
+    (step,) = play([STILL, bar], [0.0], Account(2_500.0, 10.0, 1_000.0, 2_000.0))
+    assert step.account == (500.0, 0.0, 0.0, 0.0)
+    assert step.outcome["insurance"] == 1_000.0
+    assert step.outcome["events"] == LIQUIDATED
+    (step,) = play([STILL, bar], [0.0], Account(2_500.0, 10.0, 1_000.0, 0.0), terms=terms_table(is_isolated=False))
+    assert step.account == (0.0, 0.0, 0.0, 0.0)
+    assert step.outcome["insurance"] == 500.0
 
 
 def test_at_an_open_beyond_both_liquidation_comes_before_the_stop() -> None:
