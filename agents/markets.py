@@ -17,7 +17,7 @@ from rl_trader.observation import ObservationSchema
 from rl_trader.observed_market import schema_warmup
 from rl_trader.store import DataStore
 
-EMBEDDED_BARS = 96_432  # 2020-01-01 to 2025-07-01 in bars of 30 minutes
+EMBEDDED_BARS = 96_384  # 2020-01-01 to 2025-07-01 in bars of 30 minutes
 EMBEDDED_SEED = 0
 UNUSED_COLUMNS = ("quote_volume", "trades")  # of the klines: nothing reads them, and they are long
 

@@ -89,7 +89,7 @@ def load_state(
         # SB3 chooses the buffer of n-step returns itself, and warns of the one that it chose before it was saved.
         chosen: dict[str, Any] = {"replay_buffer_class": None} if issubclass(algorithm, OffPolicyAlgorithm) else {}
         model = algorithm.load(found / MODEL_FILE, env=env, device=device, force_reset=False, **chosen)
-        with np.load(found / ARRAYS_FILE) as arrays:
+        with (found / ARRAYS_FILE).open("rb") as file, np.load(file) as arrays:  # NumPy leaves an empty file open
             env.set_state({name.removeprefix("env."): arrays[name] for name in arrays if name.startswith("env.")})
             _restore_buffer(model, {name: arrays[name] for name in arrays if name.startswith("buffer.")}, state)
             torch.set_rng_state(torch.from_numpy(arrays["torch"]))

@@ -11,6 +11,7 @@ from envs.embedded import embedded_market_data
 from envs.rewards import bar_volatility, reward_kernel
 from rl_trader.config import EMBEDDED_ENV, EnvConfig
 from rl_trader.decision import ACCOUNT_LIMIT, ActionMap
+from rl_trader.errors import ConfigError
 from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.simulator import Simulator
@@ -87,8 +88,16 @@ class ReplayCore:
     def step(
         self, actions: NDArray[np.generic], observations: NDArray[np.float32], rewards: NDArray[np.float64]
     ) -> bool:
-        """Play one bar, write observations and rewards, and return whether an episode ended."""
-        has_ended = self.simulator.step(self.action_map.targets(actions), observations)
+        """Play one bar, write observations and rewards, and return whether an episode ended.
+
+        Raises:
+            ConfigError: If a continuous action is NaN, which no position follows from.
+        """
+        targets = self.action_map.targets(actions)
+        if not self.action_map.is_discrete and np.isnan(targets).any():
+            account = int(np.isnan(targets).argmax())
+            raise ConfigError(f"actions must be numbers from -1 to 1, found NaN for account {account}; check the policy")
+        has_ended = self.simulator.step(targets, observations)
         initial_balance = self.config.trading.initial_balance
         self._write_rewards(self.simulator.outcomes, initial_balance, self._reward_states, rewards)
         rewards /= self._reward_scale

@@ -12,7 +12,7 @@ def change_of_exposure(state: RewardState, before: Mark, after: Mark) -> tuple[R
     return RewardState(state.first + 1.0, 0.0), (after.exposure - before.exposure) * 10.0 + state.first
 
 
-@numba.njit
+@numba.njit  # type: ignore[untyped-decorator]
 def compiled(state: RewardState, before: Mark, after: Mark) -> tuple[RewardState, float]:
     """Return the margin balance."""
     return state, after.margin_balance

@@ -262,7 +262,7 @@ def test_an_episode_is_truncated_after_its_bars_and_at_the_end_of_a_stretch_neve
     whole = replace(flat, episode=EpisodeConfig(episode_bars=0, random_start=False, random_position=False))
     env = TradingEnv(two_symbols(), whole)
     # The features of the window need 6 bars before the first decision's own: 4 for the volatility and 2 of the window.
-    lengths = []
+    lengths: list[tuple[int, int]] = []
     for _ in range(3):
         env.reset(seed=1 if not lengths else None)
         steps, truncated = 0, False
@@ -401,6 +401,13 @@ def test_a_continuous_action_is_a_target_and_is_cut_at_one() -> None:
     assert exposures[1] == exposures[2] == pytest.approx(1.0, abs=0.05)
 
 
+def test_an_action_that_is_no_number_is_refused() -> None:
+    env = TradingVectorEnv(3, two_symbols(), CONTINUOUS)
+    env.reset(seed=1)
+    with pytest.raises(ConfigError, match="found NaN for account 1"):
+        env.step(np.array([[0.5], [np.nan], [0.0]], np.float32))
+
+
 def test_buffers_alternate_unless_copies_are_asked_for() -> None:
     env = TradingVectorEnv(3, two_symbols(), RISKY, copy=False)
     copying = TradingVectorEnv(3, two_symbols(), RISKY)
@@ -410,8 +417,8 @@ def test_buffers_alternate_unless_copies_are_asked_for() -> None:
     answers = [env.step(action) for action in actions[:2]]
     kept = [copying.step(action) for action in actions[:2]]
     for k in range(2):  # what the last two steps returned is valid
-        for one, other in zip(answers[k][:4], kept[k][:4], strict=True):
-            assert one.tobytes() == other.tobytes()
+        for array, other in zip(answers[k][:4], kept[k][:4], strict=True):
+            assert array.tobytes() == other.tobytes()
     third = env.step(actions[2])
     expected = copying.step(actions[2])
     assert all(np.shares_memory(third[k], answers[0][k]) for k in range(4))

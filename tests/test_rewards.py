@@ -1,5 +1,6 @@
 """Rewards, each against values worked by hand."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ def rewards_of(name: str, balances: list[float], exposures: list[float] | None =
     write = reward_kernel(name)
     states = np.zeros((1, 3))
     found = []
-    for i, (before, after) in enumerate(zip(balances[:-1], balances[1:], strict=True)):
+    for i, (before, after) in enumerate(itertools.pairwise(balances)):
         outcomes = np.zeros(1, OUTCOME_DTYPE)
         outcomes["margin_balance_before"], outcomes["margin_balance"] = before, after
         outcomes["exposure"] = exposures[i] if exposures else 0.0
@@ -89,7 +90,7 @@ def test_an_episode_forgets_the_one_before(name: str, end: str) -> None:
 
 
 def test_a_users_reward_sees_state_and_exposures() -> None:
-    # (0.5 - 0) * 10 + 0; (-1 - 0.5) * 10 + 1; (0.25 + 1) * 10 + 2.
+    # Changes of 0.5, -1.5 and 1.25, times 10, and 0, 1 and 2 for the steps before.
     name = "tests.own_rewards:change_of_exposure"
     assert rewards_of(name, [1_000.0] * 4, [0.5, -1.0, 0.25]) == [5.0, -14.0, 14.5]
     assert rewards_of("tests.own_rewards:compiled", [1_000.0, 1_234.5]) == [1_234.5]
