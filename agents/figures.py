@@ -1,5 +1,6 @@
 """Pictures of an evaluation for TensorBoard, drawn without pyplot and its global state."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -74,11 +75,12 @@ def evaluation_figure(
     return figure
 
 
-def picture(figure: Figure) -> NDArray[np.uint8]:
-    """Return the pixels of a figure, (height, width, 3)."""
+def picture(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
+    file = io.BytesIO()
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.print_png(file)
+    return file.getvalue()
 
 
 def _draw_balances(panel: Axes, total: Portfolio, baselines: Mapping[str, Curve]) -> None:

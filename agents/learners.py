@@ -1,5 +1,6 @@
 """Stable-Baselines3 models from a run's configuration."""
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from rl_trader.errors import ConfigError
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": PPO, "dqn": DQN}
 FINAL_LEARNING_RATE: Final = 0.1  # of the first
 SMALL_LAYER: Final = 128  # units
+ACCOUNTS_PER_THREAD: Final = 1_024  # fewer are not worth waking a thread
 SMALL_BATCH: Final = 4_096  # samples
 
 
@@ -41,6 +43,11 @@ def find_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {name!r} does not answer: {reason}; choose cpu or auto") from error
     return name
+
+
+def step_threads(num_envs: int) -> int:
+    """Return how many threads step the accounts fastest: one for few accounts, else one a processor."""
+    return min(os.cpu_count() or 1, num_envs // ACCOUNTS_PER_THREAD) or 1
 
 
 def choose_threads(config: TrainConfig) -> int:

@@ -20,7 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig
 from agents.export import export_policy
-from agents.learners import ALGORITHMS, choose_threads, find_device, make_model
+from agents.learners import ALGORITHMS, choose_threads, find_device, make_model, step_threads
 from agents.markets import data_files, load_market, parse_period
 from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
@@ -38,7 +38,6 @@ from rl_trader.lookahead import check_causal
 from rl_trader.metrics import Metrics, measure
 from rl_trader.observed_market import ObservedMarket, observe_market
 
-PARALLEL_FROM: Final = 512  # accounts: below, one thread steps them faster
 NUM_GOLDEN: Final = 16
 PACKAGES: Final = ("gymnasium", "numba", "numpy", "rl-trader", "stable-baselines3", "torch")
 
@@ -86,7 +85,7 @@ class TrainingRun:
             self.observed,
             config.env,
             self.train_period,
-            parallel=num_envs >= PARALLEL_FROM,
+            num_threads=step_threads(num_envs),
             copy=False,
         )
         self.env = TradingVecEnv(env)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from agents.account_means import BIN_WIDTH, FIRST_EDGE, NUM_BINS, AccountMeans
 from agents.alarms import Alarm, loss_alarm, policy_alarms, weight_alarm
@@ -41,6 +42,7 @@ from rl_trader.observed_market import ObservedMarket
 NUM_SCALARS: Final = 250  # points of an account/ curve, at most
 NUM_HISTOGRAMS: Final = 50
 NUM_RANDOM_AGENTS: Final = 64
+RGBA: Final = 4  # TensorBoard's number for a picture in three colours and opacity
 EDGES: Final = FIRST_EDGE + BIN_WIDTH * np.arange(NUM_BINS + 1)
 
 _LOG: Final = logging.getLogger(__name__)
@@ -107,7 +109,9 @@ class TrainingLog:
         self._writer.add_histogram("eval/target_position", targets, step, bins=EDGES)
         title = f"{self._folder.name} after {step:,} bars, validation period"
         figure = evaluation_figure(title, results, self._observed.market, self._baseline_curves)
-        self._writer.add_image("eval/equity", picture(figure), step, dataformats="HWC")
+        image = Summary.Image(encoded_image_string=picture(figure), colorspace=RGBA)
+        summary = Summary(value=[Summary.Value(tag="eval/equity", image=image)])
+        self._file.add_event(Event(summary=summary), step)
         if step >= self._total and step > self._first_step:
             self._write_baselines(step)
             self._write_random_agents(step, metrics)
@@ -210,5 +214,9 @@ class TrainingLog:
     def _discard_after(self, step: int) -> None:
         """Hide the events of a training that was lost after its state was saved at a step."""
         restart = Event(session_log=SessionLog(status=SessionLog.START))
+        self._file.add_event(restart, step + 1)
+
+    @property
+    def _file(self) -> FileWriter:
         assert self._writer.file_writer is not None
-        self._writer.file_writer.add_event(restart, step + 1)
+        return self._writer.file_writer

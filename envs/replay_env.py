@@ -31,7 +31,7 @@ class ReplayCore:
         period: Period,
         num_envs: int,
         *,
-        parallel: bool = False,
+        num_threads: int = 1,
     ) -> None:
         """Prepare market, spaces and arrays.
 
@@ -40,7 +40,7 @@ class ReplayCore:
             config: None is the default, or the embedded market's own.
             period: Bars that are played; scaling and reward scale are fitted on it where they are not given.
             num_envs: Number of accounts.
-            parallel: Use all of numba's threads; the results are the same bits.
+            num_threads: Threads that share the accounts; the results are the same bits.
         """
         if market is None:
             market = embedded_market_data()
@@ -53,7 +53,7 @@ class ReplayCore:
             config = replace(config, reward_scale=bar_volatility(observed.market, period))
         self.config = config
         self.observed = observed
-        self.simulator = Simulator(observed, config.trading, config.episode, period, num_envs, parallel=parallel)
+        self.simulator = Simulator(observed, config.trading, config.episode, period, num_envs, num_threads=num_threads)
         self.action_map: ActionMap = ActionMap(levels=config.trading.levels)
         self._write_rewards = reward_kernel(config.reward)
         self._reward_scale = float(config.reward_scale or 1.0)
@@ -96,7 +96,9 @@ class ReplayCore:
         targets = self.action_map.targets(actions)
         if not self.action_map.is_discrete and np.isnan(targets).any():
             account = int(np.isnan(targets).argmax())
-            raise ConfigError(f"actions must be numbers from -1 to 1, found NaN for account {account}; check the policy")
+            raise ConfigError(
+                f"actions must be numbers from -1 to 1, found NaN for account {account}; check the policy"
+            )
         has_ended = self.simulator.step(targets, observations)
         initial_balance = self.config.trading.initial_balance
         self._write_rewards(self.simulator.outcomes, initial_balance, self._reward_states, rewards)

@@ -77,10 +77,13 @@ def backtest_targets(
         period: The bars that are played.
     """
     names = list(targets)
-    table = np.stack([targets[name] for name in names], axis=1)
+    played = observed.episodes(period)
+    begin, end = int(played["first_start"].min()), int(played["last_bar"].max())
+    # Only of the played bars: the series may be made one after the other, and a recording may be long.
+    table = np.stack([targets[name][begin:end].copy() for name in names], axis=1)
 
     def decide(row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        chosen: NDArray[np.float64] = table[row]
+        chosen: NDArray[np.float64] = table[row - begin]
         return chosen
 
     by_symbol = [
@@ -111,12 +114,12 @@ def tally_targets(
     traded, changed, num_alive = np.zeros((3, num_accounts))
     before = np.zeros(num_accounts)
     is_alive = np.ones(num_accounts)
-    outcomes = simulator.outcomes
 
     def decide(_row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
         return next(targets)
 
     for decided in _played_bars(simulator, decide, symbol):
+        outcomes = simulator.outcomes
         # A liquidated account may have had no balance before; it is no longer alive then.
         traded += is_alive * outcomes["traded_notional"] / np.maximum(outcomes["margin_balance_before"], np.spacing(1))
         changed += is_alive * np.abs(decided - before)
@@ -124,7 +127,7 @@ def tally_targets(
         is_alive[outcomes["terminated"]] = 0.0
         before = decided
     return Tally(
-        margin_balance=outcomes["margin_balance"].copy(),
+        margin_balance=simulator.outcomes["margin_balance"].copy(),
         turnover=traded / num_alive,
         wanted_turnover=changed / num_alive * trading.max_exposure,
     )

@@ -1,6 +1,6 @@
 """An agent beside the baselines and random agents, over one period and in one kernel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
@@ -165,8 +165,24 @@ def play_baselines(
     observed: ObservedMarket, trading: TradingConfig, period: Period, rules: Mapping[str, Rule] | None = None
 ) -> dict[str, list[BacktestResult]]:
     """Return the results of every baseline and of further rules, each with one a symbol."""
-    targets = {name: rule.targets(observed.market) for name, rule in {**BASELINES, **(rules or {})}.items()}
-    return backtest_targets(targets, observed, trading, period)
+    return backtest_targets(_Decisions({**BASELINES, **(rules or {})}, observed.market), observed, trading, period)
+
+
+class _Decisions(Mapping[str, NDArray[np.float64]]):
+    """The targets of rules, made when they are asked for: all of them at once would fill the memory."""
+
+    def __init__(self, rules: Mapping[str, Rule], market: MarketData) -> None:
+        self._rules = rules
+        self._market = market
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return self._rules[name].targets(self._market)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
 
 
 def play_random_agents(

@@ -97,12 +97,52 @@ def _prefetch_line(_typing: object, array: types.Array, row: types.Integer, offs
     return types.void(array, types.int64, types.int64), codegen
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_rows(
+    _typing: object,
+    source: types.Array,
+    first: types.Integer,
+    num_rows: types.Integer,
+    target: types.Array,
+    row: types.Integer,
+) -> tuple[Any, Any]:
+    """Copy ``num_rows`` rows of ``source`` from ``first`` on, one after the other, to the begin of a row of ``target``.
+
+    Both are C-contiguous matrices of one type.
+    """
+
+    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own
+        begin, end = (
+            context.make_array(array)(context, builder, arguments[i]) for i, array in ((0, source), (3, target))
+        )
+        byte = ir.IntType(8)
+        width = builder.extract_value(begin.strides, 0)
+        read, write = (
+            builder.gep(
+                builder.bitcast(table.data, byte.as_pointer()),
+                [builder.mul(arguments[i], builder.extract_value(table.strides, 0))],
+                source_etype=byte,
+            )
+            for i, table in ((1, begin), (4, end))
+        )
+        cgutils.raw_memcpy(builder, write, read, builder.mul(arguments[2], width), 1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, types.int64, target, types.int64), codegen
+
+
+def _copy_plainly(source: NDArray[Any], first: int, num_rows: int, target: NDArray[Any], row: int) -> None:
+    """Do as ``copy_rows`` does, in plain Python."""
+    target[row, : num_rows * source.shape[1]] = source[first : first + num_rows].reshape(-1)
+
+
 def _ask_nothing(_array: NDArray[Any], _row: int, _offset: int) -> None:
     """Stand in for the prefetch in plain Python, which cannot ask and need not."""
 
 
 if numba.config.DISABLE_JIT:
     _prefetch_line = _ask_nothing
+    copy_rows = _copy_plainly
 
 
 @inlined

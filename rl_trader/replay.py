@@ -19,14 +19,13 @@ Funding Rates" and "Liquidation Protocols"; the path is this project's assumptio
 
 from typing import Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader import ledger
 from rl_trader.decision import MarketState, account_part, exposure, order_legs
 from rl_trader.fills import order_at_open, settled
-from rl_trader.kernels import inlined, kernel, parallel_kernel, prefetch_row
+from rl_trader.kernels import copy_rows, inlined, kernel, prefetch_row
 from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.path import is_quiet, liquidated, walk_path
 from rl_trader.randomness import uniform
@@ -145,12 +144,8 @@ def _write_observation(
     brackets: Brackets,
 ) -> None:
     """Write row ``i`` of ``observation``: the feature rows of the window, oldest first, then the account part."""
-    num_features = features.shape[1]
-    k = 0
-    for row in range(t - settings.window + 1, t + 1):
-        for j in range(num_features):
-            observation[i, k] = features[row, j]
-            k += 1
+    copy_rows(features, t - settings.window + 1, settings.window, observation, i)
+    k = settings.window * features.shape[1]
     bar = bars[t]
     market = MarketState(bar.mark_close, float(bar.hours_to_funding), float(bar.last_funding_rate))
     part = account_part(account, market, bars_held, taker_fee, settings.max_exposure, terms, brackets)
@@ -158,7 +153,8 @@ def _write_observation(
         observation[i, k + j] = part[columns[j]]
 
 
-def _reset_accounts(
+@kernel
+def reset_accounts(
     which: NDArray[np.bool_],
     states: NDArray[np.void],
     observations: NDArray[np.float32],
@@ -185,7 +181,7 @@ def _reset_accounts(
         brackets: (num_rows, 4).
     """
     settings = settings_row[0]
-    for i in numba.prange(which.shape[0]):
+    for i in range(which.shape[0]):
         if which[i]:
             state = states[i]
             row, t = _start_bar(episodes, settings, state.key, state.episode)
@@ -224,7 +220,8 @@ def _reset_accounts(
             )
 
 
-def _step_accounts(
+@kernel
+def step_accounts(
     targets: NDArray[np.float64],
     states: NDArray[np.void],
     outcomes: NDArray[np.void],
@@ -253,11 +250,11 @@ def _step_accounts(
         brackets: (num_rows, 4).
     """
     num_ended = 0
-    for i in numba.prange(targets.shape[0]):
+    settings = settings_row[0]
+    for i in range(targets.shape[0]):
         ahead = min(i + ACCOUNTS_AHEAD, targets.shape[0] - 1)
         prefetch_row(bars, states[ahead].bar + 1, bars.itemsize)
         prefetch_row(features, states[ahead].bar + 1, features.shape[1] * features.itemsize)
-        settings = settings_row[0]  # in the loop: numba hands no record to its threads
         state = states[i]
         terms = terms_table[state.symbol]
         costs = Costs(state.taker_fee, state.slippage_scale)
@@ -328,8 +325,3 @@ def _step_accounts(
             brackets,
         )
     return num_ended > 0
-
-
-step_accounts = kernel(_step_accounts)
-step_accounts_parallel = parallel_kernel(_step_accounts)
-reset_accounts = kernel(_reset_accounts)

@@ -3,6 +3,10 @@
 Holds no formula: every number comes from the kernels of ``replay``.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,17 +20,22 @@ from rl_trader.observed_market import ObservedMarket
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
 from rl_trader.trading import kernel_terms, smallest_order
 
-FROM_FIRST_BAR = EpisodeConfig(episode_bars=0, random_start=False, random_position=False)
+MANY_BARS: Final = 10_000
+FROM_FIRST_BAR: Final = EpisodeConfig(episode_bars=0, random_start=False, random_position=False)
+
+
+def _typical_price(observed: ObservedMarket, symbol: int) -> float:
+    """Return the median of the closes, of some of them where there are many."""
+    closes = observed.market.bars["close"][observed.market.rows(symbol)]
+    return float(np.median(closes[:: max(len(closes) // MANY_BARS, 1)]))
 
 
 def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: EpisodeConfig) -> NDArray[np.void]:
     """Return the settings of a replay as the kernels read them, (1,) of ``SETTINGS_DTYPE``."""
     settings = np.zeros(1, SETTINGS_DTYPE)
     row = settings[0]
-    prices = observed.market.bars["close"]
     smallest = max(
-        smallest_order(terms, float(np.median(prices[observed.market.rows(symbol)])))
-        for symbol, terms in enumerate(observed.market.terms)
+        smallest_order(terms, _typical_price(observed, symbol)) for symbol, terms in enumerate(observed.market.terms)
     )
     row["max_exposure"] = trading.max_exposure
     row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
@@ -53,6 +62,14 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
     return settings
 
 
+def _shares(num_accounts: int, num_threads: int) -> tuple[slice, ...]:
+    """Return the stretches of accounts that the threads play."""
+    if not 1 <= num_threads <= num_accounts:
+        raise ConfigError(f"num_threads must be from 1 to the {num_accounts} accounts, was {num_threads}")
+    borders = [num_accounts * i // num_threads for i in range(num_threads + 1)]
+    return tuple(slice(begin, end) for begin, end in pairwise(borders))
+
+
 class Simulator:
     """Replays recorded bars for ``num_accounts`` accounts.
 
@@ -68,7 +85,7 @@ class Simulator:
         period: Period,
         num_accounts: int,
         *,
-        parallel: bool = False,
+        num_threads: int = 1,
     ) -> None:
         """Prepare the arrays; ``reset`` comes before the first step.
 
@@ -78,7 +95,7 @@ class Simulator:
             episode: How episodes begin and end.
             period: The bars that are played.
             num_accounts: Number of accounts.
-            parallel: Use all of numba's threads; the results are the same bits.
+            num_threads: Threads that share the accounts; the results are the same bits.
 
         Raises:
             ConfigError: If the period has no bar to play or the balance cannot carry an order.
@@ -94,7 +111,8 @@ class Simulator:
         self.settings = replay_settings(observed, trading, episode)
         self.terms, self.brackets = kernel_terms(observed.market.terms, trading)
         self.episodes = observed.episodes(period, episode.episode_bars)
-        self._step = replay.step_accounts_parallel if parallel else replay.step_accounts
+        self._shares = _shares(num_accounts, num_threads)
+        self._threads = ThreadPoolExecutor(num_threads - 1) if num_threads > 1 else None
         self._columns = np.array(observed.schema.account_columns, np.int64)
         self._bars = records(observed.market.bars)
         self._kernel_arrays = tuple(records(array) for array in (self.settings, self.terms))
@@ -151,14 +169,23 @@ class Simulator:
             targets: (num_accounts,) target positions, fractions of ``max_exposure`` in [-1, 1].
             observations: (num_accounts, observation size), written.
         """
-        settings, terms = self._kernel_arrays
         self._turn ^= 1
         self.outcomes = self._outcomes[self._turn]
-        return self._step(
-            targets,
-            self._states,
-            records(self.outcomes),
-            observations,
+        if self._threads is None:
+            return self._step_share(slice(None), targets, observations)
+        first, *others = self._shares
+        running = [self._threads.submit(self._step_share, share, targets, observations) for share in others]
+        has_ended = self._step_share(first, targets, observations)
+        return any([has_ended, *(future.result() for future in running)])
+
+    def _step_share(self, share: slice, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
+        """Play one bar in some accounts; the kernel lets other threads run meanwhile."""
+        settings, terms = self._kernel_arrays
+        return replay.step_accounts(
+            targets[share],
+            self._states[share],
+            records(self.outcomes)[share],
+            observations[share],
             self._bars,
             self.observed.rows,
             self._columns,

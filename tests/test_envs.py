@@ -200,7 +200,7 @@ def test_an_account_does_not_depend_on_how_many_others_there_are() -> None:
 
 def test_threads_change_no_bit() -> None:
     one = TradingVectorEnv(33, two_symbols(), RISKY)
-    other = TradingVectorEnv(33, two_symbols(), RISKY, parallel=True)
+    other = TradingVectorEnv(33, two_symbols(), RISKY, num_threads=2)
     assert played(one, 5) == played(other, 5)
 
 

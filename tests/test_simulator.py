@@ -58,9 +58,9 @@ def observed() -> ObservedMarket:
 
 
 def simulator(
-    observed: ObservedMarket, num_accounts: int, episode: EpisodeConfig, *, parallel: bool = False
+    observed: ObservedMarket, num_accounts: int, episode: EpisodeConfig, *, num_threads: int = 1
 ) -> Simulator:
-    return Simulator(observed, TRADING, episode, Period(), num_accounts, parallel=parallel)
+    return Simulator(observed, TRADING, episode, Period(), num_accounts, num_threads=num_threads)
 
 
 def play(many: Simulator, seed: int, num_steps: int) -> tuple[list[NDArray[np.void]], list[NDArray[np.float32]]]:
@@ -108,7 +108,7 @@ def test_account_i_of_a_seed_is_the_single_account_of_seed_plus_i(observed: Obse
 
 def test_threads_change_no_bit(observed: ObservedMarket) -> None:
     one = play(simulator(observed, 33, RANDOM), 5, 40)
-    other = play(simulator(observed, 33, RANDOM, parallel=True), 5, 40)
+    other = play(simulator(observed, 33, RANDOM, num_threads=2), 5, 40)
     assert columns(one[0], slice(None)) == columns(other[0], slice(None))
     assert columns(one[1], slice(None)) == columns(other[1], slice(None))
 

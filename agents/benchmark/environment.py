@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 import gymnasium
-import numba
 import numpy as np
 
 from agents.benchmark.effort import Effort
@@ -51,10 +50,10 @@ def config_hash(config: EnvConfig, terms: Sequence[ContractTerms]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def vector_env(effort: Effort, num_envs: int, *, window: int = 1, parallel: bool = False) -> TradingVectorEnv:
+def vector_env(effort: Effort, num_envs: int, *, window: int = 1, num_threads: int = 1) -> TradingVectorEnv:
     """Return a vector environment on the synthetic market, reset."""
     env = TradingVectorEnv(
-        num_envs, bench_market(effort.num_bars, window), account_config(window), parallel=parallel, copy=False
+        num_envs, bench_market(effort.num_bars, window), account_config(window), num_threads=num_threads, copy=False
     )
     env.reset(seed=0)
     return env
@@ -95,17 +94,12 @@ def against_copy(effort: Effort, num_envs: int, window: int) -> Iterator[Contest
 @contextmanager
 def two_threads(effort: Effort, num_envs: int) -> Iterator[Contest]:
     """Vector environment on two threads beside itself on one."""
-    threads = numba.get_num_threads()
-    numba.set_num_threads(2)
-    try:
-        yield Contest(
-            subject=rate(_stepper(vector_env(effort, num_envs, parallel=True)), num_envs, effort.seconds),
-            reference=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
-            reference_name="the same on one thread",
-            config=account_hash(),
-        )
-    finally:
-        numba.set_num_threads(threads)
+    yield Contest(
+        subject=rate(_stepper(vector_env(effort, num_envs, num_threads=2)), num_envs, effort.seconds),
+        reference=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
+        reference_name="the same on one thread",
+        config=account_hash(),
+    )
 
 
 @contextmanager

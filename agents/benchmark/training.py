@@ -16,9 +16,8 @@ from agents.benchmark.effort import Effort
 from agents.benchmark.environment import account_hash, vector_env
 from agents.benchmark.measure import Contest, Run, rate
 from agents.config import PPOConfig, TrainConfig
-from agents.learners import make_model
+from agents.learners import make_model, step_threads
 from agents.sb3_env import TradingVecEnv
-from agents.train import PARALLEL_FROM
 
 
 class IdleVecEnv(VecEnv):
@@ -73,7 +72,7 @@ class IdleVecEnv(VecEnv):
 @contextmanager
 def ppo(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
     """Training by PPO beside the same training on an environment that does nothing."""
-    accounts = vector_env(effort, config.num_envs, parallel=config.num_envs >= PARALLEL_FROM)
+    accounts = vector_env(effort, config.num_envs, num_threads=step_threads(config.num_envs))
     env = TradingVecEnv(accounts)
     idle = IdleVecEnv(config.num_envs, env.observation_space, env.action_space)
     train = TrainConfig(ppo=config, env=accounts.config, device="cpu")
