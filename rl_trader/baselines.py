@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from rl_trader.market import MarketData
 from rl_trader.policy import Rule
 
+PIECE: Final = 65_536  # bars
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -38,16 +40,14 @@ class Crossover:
     def targets(self, market: MarketData) -> NDArray[np.float64]:
         """Return the target position for every bar, (num_bars,)."""
         out = np.zeros(len(market.bars))
-        for segment in market.segments:
-            close = market.bars["close"][segment.start : segment.stop]
-            if len(close) < self.slow_bars:
-                continue
+        for begin, end in _stretches(market, self.slow_bars - 1):
+            close = market.bars["close"][begin - self.slow_bars + 1 : end]
             sums = np.concatenate([[0.0], np.cumsum(close - close[0])])
             fast, slow = (
                 (sums[self.slow_bars :] - sums[self.slow_bars - n : len(sums) - n]) / n
                 for n in (self.fast_bars, self.slow_bars)
             )
-            out[segment.start + self.slow_bars - 1 : segment.stop] = np.sign(fast - slow)
+            out[begin:end] = np.sign(fast - slow)
         return out
 
 
@@ -60,12 +60,17 @@ class Momentum:
     def targets(self, market: MarketData) -> NDArray[np.float64]:
         """Return the target position for every bar, (num_bars,)."""
         out = np.zeros(len(market.bars))
-        for segment in market.segments:
-            close = market.bars["close"][segment.start : segment.stop]
-            out[segment.start + self.num_bars : segment.stop] = np.sign(
-                close[self.num_bars :] - close[: -self.num_bars]
-            )
+        for begin, end in _stretches(market, self.num_bars):
+            close = market.bars["close"][begin - self.num_bars : end]
+            out[begin:end] = np.sign(close[self.num_bars :] - close[: -self.num_bars])
         return out
+
+
+def _stretches(market: MarketData, warmup: int) -> Iterator[tuple[int, int]]:
+    """Yield the rows ``[begin, end)`` of every segment after its warm-up, in pieces that need little memory."""
+    for segment in market.segments:
+        for begin in range(segment.start + warmup, segment.stop, PIECE):
+            yield begin, min(begin + PIECE, segment.stop)
 
 
 BASELINES: Final = MappingProxyType[str, Rule](

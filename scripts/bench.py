@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rl_trader.errors import ConfigError
-from scripts._cli import Parser, run
+from scripts._cli import Parser, run, wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,7 +75,6 @@ def _reported(results: "Iterable[Result]", lines: "list[Line]") -> "list[Result]
 
 
 def _print_table(results: "list[Result]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -93,7 +92,7 @@ def _print_table(results: "list[Result]") -> None:
             _wanted(result),
             {None: "", True: "yes", False: "no"}[result.met],
         )
-    console = Console()
+    console = wide_console()
     console.print(table)
     for config in dict.fromkeys(result.config for result in results):
         names = ", ".join(result.line for result in results if result.config == config)

@@ -130,7 +130,7 @@ def test_every_evaluation_has_a_picture_of_the_balance(trained: TrainingRun, tmp
     path.write_bytes(images[-1].encoded_image_string)
     pixels = np.asarray(Image.open(path))
     assert pixels.shape == (800, 1_000, 4)
-    assert (pixels == (0x0B, 0x5F, 0xFF)).all(axis=2).sum() > 1_000  # the agent's line in its blue
+    assert (pixels == (0x0B, 0x5F, 0xFF, 0xFF)).all(axis=2).sum() > 1_000  # the agent's line in its blue
     assert pyplot.get_fignums() == []
 
 
