@@ -140,9 +140,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             golden_targets=arrays[GOLDEN_TARGETS],
             facts=dict(manifest["facts"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
         raise CheckpointError(
             f"manifest of {folder} lacks {error}; it is damaged or made by another version"
+        ) from error
+    except (TypeError, AttributeError, ValueError) as error:  # a value of another type or shape
+        raise CheckpointError(
+            f"manifest of {folder} cannot be used: {error}; it is damaged or made by another version"
         ) from error
     except CheckpointError:
         raise
@@ -183,7 +187,10 @@ def _check_consistency(checkpoint: Checkpoint, folder: Path) -> None:
         raise CheckpointError(
             f"the policy of {folder} takes {size} numbers and its manifest describes {checkpoint.schema.size}; damaged"
         )
-    found = checkpoint.policy.targets(checkpoint.golden_observations)
+    golden = checkpoint.golden_observations
+    if golden.ndim != 2 or golden.shape[1] != size or checkpoint.golden_targets.shape != golden.shape[:1]:  # noqa: PLR2004
+        raise CheckpointError(f"the golden observations of {folder} do not fit its policy; it is damaged")
+    found = checkpoint.policy.targets(golden)
     tolerance = 0.0 if checkpoint.policy.head == "argmax" else TARGET_TOLERANCE
     if not np.all(np.abs(found - checkpoint.golden_targets) <= tolerance):
         raise CheckpointError(f"the policy of {folder} does not decide as it did when it was saved; it is damaged")

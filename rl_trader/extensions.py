@@ -21,5 +21,5 @@ def import_object(path: str, what: str) -> Any:  # noqa: ANN401 - whatever the u
         raise ConfigError(f"{what} {path!r} must be an import path package.module:attribute")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"{what} {path!r} cannot be imported: {error}; check the path and where you start") from error

@@ -81,11 +81,18 @@ class NetworkPolicy:
         return last.weight @ values + last.bias
 
     def target(self, observation: NDArray[np.float32]) -> float:
-        """Return the target position in [-1, 1] for one observation (observation_size,)."""
+        """Return the target position in [-1, 1] for one observation (observation_size,).
+
+        Raises:
+            CheckpointError: If a continuous target is not a number.
+        """
         outputs = self.outputs(observation)
         if self.head == "argmax":
             return float(self._levels[outputs.argmax()])
-        return float(min(max(float(outputs[0]), -1.0), 1.0))
+        mean = float(outputs[0])
+        if np.isnan(mean):
+            raise CheckpointError("the policy decides on NaN for an observation; the observation is not finite")
+        return min(max(mean, -1.0), 1.0)
 
     def targets(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return target positions (num_rows,) for observations (num_rows, observation_size), row by row."""

@@ -236,6 +236,8 @@ def step_accounts(
 ) -> bool:
     """Advance every account by one bar and return whether an episode ended; nothing is reset.
 
+    An account at the last bar of its episode stands still until it is reset.
+
     Args:
         targets: (num_accounts,) target positions, fractions of ``max_exposure`` in [-1, 1].
         states: (num_accounts,) of ``STATE_DTYPE``; read and written.
@@ -256,6 +258,10 @@ def step_accounts(
         prefetch_row(bars, states[ahead].bar + 1, bars.itemsize)
         prefetch_row(features, states[ahead].bar + 1, features.shape[1] * features.itemsize)
         state = states[i]
+        if state.bar >= state.last_bar:  # ended and not reset: it stands still
+            outcomes[i].truncated = True
+            num_ended += 1
+            continue
         terms = terms_table[state.symbol]
         costs = Costs(state.taker_fee, state.slippage_scale)
         held = state.position_amount

@@ -3,8 +3,7 @@
 Holds no formula: every number comes from the kernels of ``replay``.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
+from rl_trader.threads import Crew
 from rl_trader.trading import kernel_terms, smallest_order
 
 MANY_BARS: Final = 10_000
@@ -62,14 +62,6 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
     return settings
 
 
-def _shares(num_accounts: int, num_threads: int) -> tuple[slice, ...]:
-    """Return the stretches of accounts that the threads play."""
-    if not 1 <= num_threads <= num_accounts:
-        raise ConfigError(f"num_threads must be from 1 to the {num_accounts} accounts, was {num_threads}")
-    borders = [num_accounts * i // num_threads for i in range(num_threads + 1)]
-    return tuple(slice(begin, end) for begin, end in pairwise(borders))
-
-
 class Simulator:
     """Replays recorded bars for ``num_accounts`` accounts.
 
@@ -111,8 +103,7 @@ class Simulator:
         self.settings = replay_settings(observed, trading, episode)
         self.terms, self.brackets = kernel_terms(observed.market.terms, trading)
         self.episodes = observed.episodes(period, episode.episode_bars)
-        self._shares = _shares(num_accounts, num_threads)
-        self._threads = ThreadPoolExecutor(num_threads - 1) if num_threads > 1 else None
+        self._crew = Crew(num_accounts, num_threads)
         self._columns = np.array(observed.schema.account_columns, np.int64)
         self._bars = records(observed.market.bars)
         self._kernel_arrays = tuple(records(array) for array in (self.settings, self.terms))
@@ -162,38 +153,45 @@ class Simulator:
         self.states["wallet_balance"] = balances
         self.states["margin_balance"] = balances
 
-    def step(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
+    def step(
+        self,
+        targets: NDArray[np.float64],
+        observations: NDArray[np.float32],
+        follow_up: Callable[[slice], None] | None = None,
+    ) -> bool:
         """Play one bar in every account and return whether an episode ended; nothing is reset.
 
         Args:
             targets: (num_accounts,) target positions, fractions of ``max_exposure`` in [-1, 1].
             observations: (num_accounts, observation size), written.
+            follow_up: What each thread does for its share of the accounts, a slice, once their outcomes are known.
         """
         self._turn ^= 1
         self.outcomes = self._outcomes[self._turn]
-        if self._threads is None:
-            return self._step_share(slice(None), targets, observations)
-        first, *others = self._shares
-        running = [self._threads.submit(self._step_share, share, targets, observations) for share in others]
-        has_ended = self._step_share(first, targets, observations)
-        return any([has_ended, *(future.result() for future in running)])
-
-    def _step_share(self, share: slice, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
-        """Play one bar in some accounts; the kernel lets other threads run meanwhile."""
+        outcomes = records(self.outcomes)
         settings, terms = self._kernel_arrays
-        return replay.step_accounts(
-            targets[share],
-            self._states[share],
-            records(self.outcomes)[share],
-            observations[share],
-            self._bars,
-            self.observed.rows,
-            self._columns,
-            self._fundings,
-            settings,
-            terms,
-            self.brackets,
-        )
+        endings: list[bool] = []
+
+        def play(share: slice) -> None:
+            has_ended = replay.step_accounts(
+                targets[share],
+                self._states[share],
+                outcomes[share],
+                observations[share],
+                self._bars,
+                self.observed.rows,
+                self._columns,
+                self._fundings,
+                settings,
+                terms,
+                self.brackets,
+            )
+            endings.append(has_ended)
+            if follow_up is not None:
+                follow_up(share)
+
+        self._crew.run(play)
+        return any(endings)
 
     def account(self, i: int) -> Account:
         """Return the account with index ``i``."""
