@@ -99,14 +99,11 @@ class ReplayCore:
             raise ConfigError(
                 f"actions must be numbers from -1 to 1, found NaN for account {account}; check the policy"
             )
+        has_ended = self.simulator.step(targets, observations)
         initial_balance = self.config.trading.initial_balance
-
-        def reward(share: slice) -> None:
-            outcomes = self.simulator.outcomes[share]
-            self._write_rewards(outcomes, initial_balance, self._reward_states[share], rewards[share])
-            rewards[share] /= self._reward_scale
-
-        return self.simulator.step(targets, observations, reward)
+        self._write_rewards(self.simulator.outcomes, initial_balance, self._reward_states, rewards)
+        rewards /= self._reward_scale
+        return has_ended
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of all arrays that the future depends on, for an exact resumption."""

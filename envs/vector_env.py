@@ -128,8 +128,8 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
 
     def _reset_ended(self, outcomes: Arrays, observations: Arrays, info: dict[str, Any]) -> None:
         ended = outcomes["terminated"] | outcomes["truncated"]
-        info["final_obs"] = observations.copy()
-        info["_final_obs"] = ended
-        info["final_info"] = {name: outcomes[name].copy() for name in INFO_FIELDS}
-        info["_final_info"] = ended
+        final = np.zeros_like(observations)
+        final[ended] = observations[ended]
+        info["final_info"] = {name: info[name] for name in INFO_FIELDS}
+        info["final_obs"], info["_final_obs"], info["_final_info"] = final, ended, ended
         self.core.reset(None, observations, ended)

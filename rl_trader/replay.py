@@ -25,11 +25,13 @@ from numpy.typing import NDArray
 from rl_trader import ledger
 from rl_trader.decision import MarketState, account_part, exposure, order_legs
 from rl_trader.fills import order_at_open, settled
-from rl_trader.kernels import copy_rows, inlined, kernel, prefetch_row
+from rl_trader.intrinsics import borrowed, copy_rows, prefetch_row
+from rl_trader.kernels import inlined, kernel
 from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.path import is_quiet, liquidated, walk_path
 from rl_trader.randomness import uniform
 from rl_trader.state import LIQUIDATED, RUINED, Bar, Costs, Flows, Progress, Settings
+from rl_trader.threads import Counters, raise_begun
 
 ACCOUNTS_AHEAD: Final = 8  # whose market rows are fetched while an account is played
 
@@ -252,6 +254,8 @@ def step_accounts(
         brackets: (num_rows, 4).
     """
     num_ended = 0
+    bars, features, fundings = borrowed(bars), borrowed(features), borrowed(fundings)
+    columns, brackets, observations = borrowed(columns), borrowed(brackets), borrowed(observations)
     settings = settings_row[0]
     for i in range(targets.shape[0]):
         ahead = min(i + ACCOUNTS_AHEAD, targets.shape[0] - 1)
@@ -331,3 +335,36 @@ def step_accounts(
             brackets,
         )
     return num_ended > 0
+
+
+@kernel
+def step_share(
+    counters: Counters,
+    number: int,
+    targets: NDArray[np.float64],
+    states: NDArray[np.void],
+    outcomes: NDArray[np.void],
+    observations: NDArray[np.float32],
+    bars: NDArray[np.void],
+    features: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    fundings: NDArray[np.void],
+    settings_row: NDArray[np.void],
+    terms_table: NDArray[np.void],
+    brackets: Brackets,
+) -> bool:
+    """Do as ``step_accounts`` does for a thread's share of the accounts, and let the others begin (``threads``)."""
+    raise_begun(counters, number)
+    return step_accounts(
+        targets,
+        states,
+        outcomes,
+        observations,
+        bars,
+        features,
+        columns,
+        fundings,
+        settings_row,
+        terms_table,
+        brackets,
+    )

@@ -3,7 +3,6 @@
 Holds no formula: every number comes from the kernels of ``replay``.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,7 @@ from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
-from rl_trader.threads import Crew
+from rl_trader.threads import Counters, Crew
 from rl_trader.trading import kernel_terms, smallest_order
 
 MANY_BARS: Final = 10_000
@@ -153,18 +152,12 @@ class Simulator:
         self.states["wallet_balance"] = balances
         self.states["margin_balance"] = balances
 
-    def step(
-        self,
-        targets: NDArray[np.float64],
-        observations: NDArray[np.float32],
-        follow_up: Callable[[slice], None] | None = None,
-    ) -> bool:
+    def step(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
         """Play one bar in every account and return whether an episode ended; nothing is reset.
 
         Args:
             targets: (num_accounts,) target positions, fractions of ``max_exposure`` in [-1, 1].
             observations: (num_accounts, observation size), written.
-            follow_up: What each thread does for its share of the accounts, a slice, once their outcomes are known.
         """
         self._turn ^= 1
         self.outcomes = self._outcomes[self._turn]
@@ -172,8 +165,10 @@ class Simulator:
         settings, terms = self._kernel_arrays
         endings: list[bool] = []
 
-        def play(share: slice) -> None:
-            has_ended = replay.step_accounts(
+        def play(share: slice, counters: Counters, number: int) -> None:
+            has_ended = replay.step_share(
+                counters,
+                number,
                 targets[share],
                 self._states[share],
                 outcomes[share],
@@ -187,8 +182,6 @@ class Simulator:
                 self.brackets,
             )
             endings.append(has_ended)
-            if follow_up is not None:
-                follow_up(share)
 
         self._crew.run(play)
         return any(endings)
