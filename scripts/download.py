@@ -31,10 +31,10 @@ def main() -> None:
 
     from tqdm import tqdm
 
-    from rl_trader.archive import ARCHIVE_URL
     from rl_trader.download import Request, download
+    from rl_trader.download.archive import ARCHIVE_URL
+    from rl_trader.download.recent import REST_URL, now_ms
     from rl_trader.klines import parse_date
-    from rl_trader.recent import REST_URL, now_ms
 
     request = Request(
         symbols=tuple(symbol.upper() for symbol in arguments.symbols),

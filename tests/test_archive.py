@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_trader import archive
-from rl_trader.archive import Kind, Series
+from rl_trader.download import archive
+from rl_trader.download.archive import Kind, Series
 from rl_trader.errors import DownloadError
 from tests.loopback_binance import FUNDING_HEADER, HEADER, HOUR, csv, klines, zipped
 

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rl_trader.archive import Kind, Series
 from rl_trader.download import Request, download
+from rl_trader.download.archive import Kind, Series
 from rl_trader.download.job import Summary
+from rl_trader.download.recent import RestClient
 from rl_trader.errors import ConfigError, DownloadError
 from rl_trader.klines import parse_date
-from rl_trader.recent import RestClient
 from tests.loopback_binance import (
     DAY,
     FEB,

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_trader.archive import Kind, Series
 from rl_trader.download import plan
+from rl_trader.download.archive import Kind, Series
 from rl_trader.klines import parse_date
 from tests.loopback_binance import HOUR, STEP
 

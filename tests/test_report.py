@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 from envs.embedded import embedded_market_data
-from rl_trader import report
 from rl_trader.config import TradingConfig
 from rl_trader.embedded import STATE_FEATURE
 from rl_trader.evaluation import Evaluation, evaluate
@@ -22,8 +21,9 @@ from rl_trader.market import Period
 from rl_trader.metrics import FLOWS
 from rl_trader.observation import ObservationSchema
 from rl_trader.observed_market import observe_market
-from rl_trader.report_figures import thinned_rows
-from rl_trader.report_page import shown
+from rl_trader.report import writing as report
+from rl_trader.report.figures import thinned_rows
+from rl_trader.report.page import shown
 
 FIGURES = ("equity", "position_EMBEDDED", "attribution", "flows", "random", "targets", "exposure")
 

@@ -12,7 +12,7 @@ from typing import Final, Self, TypeVar
 
 import aiohttp
 
-from rl_trader import archive
+from rl_trader.download import archive
 from rl_trader.download.provenance import write_whole
 from rl_trader.errors import DownloadError
 

@@ -5,14 +5,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl_trader.archive import ARCHIVE_URL, Kind, Series
+from rl_trader.download.archive import ARCHIVE_URL, Kind, Series
 from rl_trader.download.client import ArchiveClient, all_of
 from rl_trader.download.progress import Progress, Report
+from rl_trader.download.recent import REST_URL, RestClient, now_ms
 from rl_trader.download.series import Outcome, SeriesDownload
 from rl_trader.download.terms import download_terms
 from rl_trader.errors import ConfigError, DownloadError
 from rl_trader.klines import interval_ms, utc
-from rl_trader.recent import REST_URL, RestClient, now_ms
 from rl_trader.store import DataStore
 
 

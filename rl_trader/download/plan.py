@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rl_trader.archive import Series
 from rl_trader.bars import MS_PER_DAY, MS_PER_HOUR
+from rl_trader.download.archive import Series
 from rl_trader.funding import funding_holes
 from rl_trader.klines import interval_ms
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from rl_trader.archive import Series
+from rl_trader.download.archive import Series
 from rl_trader.download.plan import Range
 from rl_trader.errors import DataError
 from rl_trader.klines import parse_date, utc

@@ -11,17 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rl_trader import archive
-from rl_trader.archive import Series
 from rl_trader.bars import MS_PER_DAY
-from rl_trader.download import plan
+from rl_trader.download import archive, plan
+from rl_trader.download.archive import Series
 from rl_trader.download.client import ArchiveClient, all_of
 from rl_trader.download.plan import Range
 from rl_trader.download.progress import Progress
 from rl_trader.download.provenance import Provenance
+from rl_trader.download.recent import RestClient, UnknownSymbolError, now_ms
 from rl_trader.errors import DataError, DownloadError
 from rl_trader.klines import utc
-from rl_trader.recent import RestClient, UnknownSymbolError, now_ms
 from rl_trader.store import DataStore
 
 SETTLED_AFTER_MS: Final = 2 * MS_PER_DAY

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rl_trader.download.provenance import write_if_new
+from rl_trader.download.recent import RestClient
 from rl_trader.errors import DataError, DownloadError
-from rl_trader.recent import RestClient
 from rl_trader.store import DataStore
 
 KEYED_ANSWERS: Final = ("leverageBracket", "commissionRate")

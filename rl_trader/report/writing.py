@@ -22,11 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from plotly.offline import get_plotlyjs
 
-from rl_trader import report_figures as figures
-from rl_trader import report_page as page
 from rl_trader.evaluation import Evaluation
 from rl_trader.metrics import FLOWS
-from rl_trader.report_style import PAGE, STYLE
+from rl_trader.report import figures, page
+from rl_trader.report.style import PAGE, STYLE
 
 METRICS_FILE: Final = "metrics.json"
 EQUITY_FILE: Final = "equity.parquet"

@@ -22,8 +22,8 @@ from typing import Any, Final, Self
 
 import pandas as pd
 
-from rl_trader.archive import KLINE_COLUMNS, Kind, Series, tidy
 from rl_trader.bars import MS_PER_HOUR
+from rl_trader.download.archive import KLINE_COLUMNS, Kind, Series, tidy
 from rl_trader.errors import DownloadError
 
 REST_URL: Final = "https://fapi.binance.com"
