@@ -160,9 +160,9 @@ class TrainConfig:
         if self.algo not in ("ppo", "dqn"):
             raise ConfigError(f"unknown algorithm {self.algo!r}; choose ppo or dqn")
         if self.seed < 0:
-            raise ConfigError(f"seed must not be negative, was {self.seed}")
+            raise ConfigError(f"seed must not be negative, was {self.seed}; give 0 or more")
         if self.evaluations < 1:
-            raise ConfigError(f"evaluations must be at least 1, was {self.evaluations}")
+            raise ConfigError(f"evaluations must be at least 1, was {self.evaluations}; give a whole number from 1")
         if self.algo == "dqn" and not self.env.trading.levels:
             raise ConfigError("dqn needs discrete actions; give env.trading.levels, or choose ppo")
 
@@ -175,7 +175,7 @@ class TrainConfig:
 def _check_positive(config: object, section: str, names: tuple[str, ...]) -> None:
     for name in names:
         if not getattr(config, name) > 0:
-            raise ConfigError(f"{section}.{name} must be positive, was {getattr(config, name)}")
+            raise ConfigError(f"{section}.{name} must be positive, was {getattr(config, name)}; change it")
 
 
 def _check_layers(net_arch: tuple[int, ...], section: str) -> None:

@@ -79,9 +79,9 @@ def evaluate_run(
     )
 
     def evaluated(market: MarketConfig, name: str) -> RunEvaluation:
-        return _evaluate(run, checkpoint, market, name, data or config.data, num_random, others)
+        return _evaluate(run, checkpoint, market, name, data or config.data, num_random, others, which)
 
-    name = _folder_name(period, symbol)
+    name = _folder_name(period, symbol, which)
     results = [evaluated(market, name)]
     assumed = market.assumptions.missing_funding
     notes = results[0].evaluation.market.assumptions
@@ -92,9 +92,10 @@ def evaluate_run(
     return results
 
 
-def _folder_name(period: str, symbol: str | None) -> str:
+def _folder_name(period: str, symbol: str | None, which: str) -> str:
     name = period.replace(":", "_to_")
-    return f"{name}-{symbol}" if symbol else name
+    parts = [name, symbol or "", which if which != "best" else ""]
+    return "-".join(part for part in parts if part)
 
 
 def _evaluated_market(config: TrainConfig, period: str, symbol: str | None) -> MarketConfig:
@@ -133,6 +134,7 @@ def _evaluate(
     data: Path | None,
     num_random: int,
     others: Others,
+    which: str,
 ) -> RunEvaluation:
     alone = replace(market_config, train=market_config.test, validation=market_config.test)
     market = load_market(alone, checkpoint.schema, data)
@@ -142,6 +144,7 @@ def _evaluate(
         "run": run.name,
         "algorithm": config.algo,
         "seed": str(config.seed),
+        "checkpoint": which,
         "bars trained": f"{checkpoint.facts['timesteps']:,}",
         "trained on": " to ".join(config.market.train),
         "checkpoint chosen on": " to ".join(config.market.validation),

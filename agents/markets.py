@@ -8,6 +8,7 @@ import numpy as np
 from agents.config import MarketConfig
 from envs.embedded import embedded_market_data
 from rl_trader.bars import MS_PER_DAY
+from rl_trader.baselines import LONGEST_WARMUP
 from rl_trader.contract import load_terms
 from rl_trader.embedded import INTERVAL
 from rl_trader.errors import ConfigError
@@ -52,7 +53,8 @@ def load_market(config: MarketConfig, schema: ObservationSchema, folder: Path | 
         return embedded_market_data(EMBEDDED_BARS, EMBEDDED_SEED)
     store = DataStore.open(data_folder(folder))
     periods = [parse_period(dates) for dates in (config.train, config.validation, config.test)]
-    warmup_ms = (schema_warmup(schema) + 1) * interval_ms(config.interval)
+    # Enough for the baselines too, so that they do not depend on the agent's features.
+    warmup_ms = (max(schema_warmup(schema), LONGEST_WARMUP) + 1) * interval_ms(config.interval)
     played_from = min(period.since for period in periods if period.since is not None)
     # From midnight on, so that a coarse mark price that is quoted then has a bar to be compared with.
     first = (played_from - warmup_ms) // MS_PER_DAY * MS_PER_DAY

@@ -35,8 +35,9 @@ from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.extensions import import_object
 from rl_trader.features import resolve_features
 from rl_trader.lookahead import check_causal
+from rl_trader.market import episode_table
 from rl_trader.metrics import Metrics, measure
-from rl_trader.observed_market import ObservedMarket, observe_market
+from rl_trader.observed_market import ObservedMarket, observe_market, schema_warmup
 
 NUM_GOLDEN: Final = 16
 PACKAGES: Final = ("gymnasium", "numba", "numpy", "rl-trader", "stable-baselines3", "torch")
@@ -73,12 +74,13 @@ class TrainingRun:
         _check_order(config)
         market = load_market(config.market, schema, config.data)
         check_causal([f for f in resolve_features(schema.features) if f.kernel is not None], market.bars)
+        for period in (self.train_period, self.validation_period):
+            episode_table(market, period, schema_warmup(schema))
         if config.env.reward_scale is None:
             scale = bar_volatility(market, self.train_period)
             config = replace(config, env=replace(config.env, reward_scale=scale))
         self.config = config
         self.observed: ObservedMarket = observe_market(market, schema, fit_on=self.train_period)
-        self.observed.episodes(self.validation_period)
         num_envs = config.learner.num_envs
         env = TradingVectorEnv(
             num_envs,

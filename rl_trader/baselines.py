@@ -17,6 +17,7 @@ from rl_trader.market import MarketData
 from rl_trader.policy import Rule
 
 PIECE: Final = 65_536  # bars
+LONGEST_WARMUP: Final = 200  # bars that the slowest baseline needs before it decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ BASELINES: Final = MappingProxyType[str, Rule](
         "buy_and_hold": Hold(1.0),
         "short_and_hold": Hold(-1.0),
         "crossover_20_50": Crossover(20, 50),
-        "crossover_50_200": Crossover(50, 200),
+        "crossover_50_200": Crossover(50, LONGEST_WARMUP),
         "momentum_48": Momentum(48),
     }
 )

@@ -29,6 +29,18 @@ def _typical_price(observed: ObservedMarket, symbol: int) -> float:
     return float(np.median(closes[:: max(len(closes) // MANY_BARS, 1)]))
 
 
+def _check_bracket(observed: ObservedMarket, trading: TradingConfig) -> None:
+    wanted = trading.initial_balance * trading.max_exposure
+    for terms in observed.market.terms:
+        allowed = terms.max_notional(trading.leverage)
+        if wanted > allowed:
+            raise ConfigError(
+                f"max_exposure {trading.max_exposure} of {trading.initial_balance:,.0f} USDT is a notional of"
+                f" {wanted:,.0f} USDT, and {terms.symbol} allows {allowed:,.0f} USDT at leverage {trading.leverage};"
+                " lower one of the three"
+            )
+
+
 def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: EpisodeConfig) -> NDArray[np.void]:
     """Return the settings of a replay as the kernels read them, (1,) of ``SETTINGS_DTYPE``."""
     settings = np.zeros(1, SETTINGS_DTYPE)
@@ -53,6 +65,7 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
     row["slippage_scale_low"], row["slippage_scale_high"] = episode.slippage_scale
     row["episode_bars"] = episode.episode_bars
     row["window"] = observed.schema.window
+    _check_bracket(observed, trading)
     if trading.initial_balance < row["ruin_balance"]:
         raise ConfigError(
             f"initial_balance {trading.initial_balance} USDT cannot carry the smallest order of {smallest:.2f} USDT at"

@@ -1,15 +1,29 @@
 """Compare runs: ``python -m scripts.compare RUN RUN ...`` prints a table and writes it as CSV."""
 
 from pathlib import Path
+from typing import Any, Final
 
 from scripts._cli import Parser, run, wide_console
+
+SHOWN: Final = {
+    "algorithm": "s",
+    "total_return": "+.1%",
+    "sharpe": ".2f",
+    "max_drawdown": ".1%",
+    "turnover": ".2f",
+    "fees": ",.0f",
+    "funding": ",.0f",
+    "liquidations": "d",
+    "better_than_random": ".0%",
+    "buy_and_hold_return": "+.1%",
+}
 
 
 def _parser() -> Parser:
     parser = Parser(prog="scripts.compare", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of an evaluated run")
     parser.add_argument("--period", default="test", help="name of the evaluation in each run (default: test)")
-    parser.add_argument("--csv", type=Path, default=Path("runs/comparison.csv"), help="default: %(default)s")
+    parser.add_argument("--csv", type=Path, help="where to write it (default: comparison.csv beside the first run)")
     return parser
 
 
@@ -19,40 +33,36 @@ def main() -> None:
 
     import csv
 
-    from rich.table import Table
-
     from agents.compare import COLUMNS, compare_runs
     from rl_trader.errors import ConfigError
 
     rows = compare_runs(arguments.runs, arguments.period)
+    _print_table(rows, arguments.period)
+    path: Path = arguments.csv or arguments.runs[0].parent / "comparison.csv"
     try:
-        with arguments.csv.open("w", newline="") as file:
+        with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
     except OSError as error:
-        raise ConfigError(f"{arguments.csv} cannot be written: {error}; choose another file with --csv") from error
-    shown = {
-        "total_return": "+.2%",
-        "sharpe": ".2f",
-        "max_drawdown": ".2%",
-        "turnover": ".2f",
-        "fees": ",.2f",
-        "funding": ",.2f",
-        "liquidations": "d",
-        "better_than_random": ".0%",
-        "buy_and_hold_return": "+.2%",
-    }
-    table = Table(title=f"{arguments.period}: {rows[0]['since']} to {rows[0]['until']}")
-    for name in ("run", "symbols", *shown):
-        table.add_column(
-            name.replace("_", "\n"), justify="left" if name in ("run", "symbols") else "right", no_wrap=True
-        )
+        raise ConfigError(f"{path} cannot be written: {error}; choose another file with --csv") from error
+    print(f"csv: {path}")
+
+
+def _print_table(rows: "list[dict[str, Any]]", period: str) -> None:
+    from rich import box
+    from rich.table import Table
+
+    played = dict.fromkeys(f"{row['symbols']} {row['interval']}, {row['since']} to {row['until']}" for row in rows)
+    table = Table(title=f"{period}: {'; '.join(played)}", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    for name in SHOWN:
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
     for row in rows:
-        values = ["-" if row[name] is None else format(row[name], form) for name, form in shown.items()]
-        table.add_row(row["run"], row["symbols"], *values)
+        table.add_row(
+            row["run"], *("-" if row[name] is None else format(row[name], form) for name, form in SHOWN.items())
+        )
     wide_console().print(table)
-    print(f"csv: {arguments.csv}")
 
 
 if __name__ == "__main__":

@@ -53,23 +53,37 @@ def main() -> None:
 
 def print_evaluation(result: "RunEvaluation") -> None:
     """Print the table of an evaluation and where its report is."""
+    from rich import box
     from rich.table import Table
 
     evaluation = result.evaluation
-    table = Table(title=f"{evaluation.name}: {', '.join(evaluation.market.symbols)}, {evaluation.played}")
-    for column in ("", "return", "Sharpe", "max drawdown", "turnover/day", "fees", "funding", "liquidations"):
+    title = f"{evaluation.name}: {', '.join(evaluation.market.symbols)}, {evaluation.played}"
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for column in (
+        "",
+        "return",
+        "Sharpe",
+        "largest\ndrawdown",
+        "turnover\na day",
+        "fees",
+        "funding",
+        "liqui-\ndations",
+    ):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for name, metrics in {"agent": evaluation.metrics, **evaluation.baseline_metrics}.items():
         table.add_row(
             name,
-            f"{metrics.total_return:+.2%}",
+            f"{metrics.total_return:+.1%}",
             "-" if metrics.sharpe is None else f"{metrics.sharpe:.2f}",
-            f"{metrics.max_drawdown:.2%}",
+            f"{metrics.max_drawdown:.1%}",
             f"{metrics.turnover:.2f}",
-            f"{metrics.fees:,.2f}",
-            f"{metrics.funding:,.2f}",
+            f"{metrics.fees:,.0f}",
+            f"{metrics.funding:,.0f}",
             str(metrics.liquidations),
         )
+    if evaluation.random is not None:
+        mean = float(evaluation.random.total_returns.mean())
+        table.add_row("random, mean", f"{mean:+.1%}", "", "", f"{evaluation.random.turnover:.2f}", "", "", "")
     console = wide_console()
     console.print(table)
     if evaluation.random is not None:

@@ -26,6 +26,13 @@ def main() -> int:
         if len(arguments) != 2:  # noqa: PLR2004
             raise ConfigError(f"--resume needs one run folder and nothing else, as in `{COMMAND} --resume runs/NAME`")
         return _resume(Path(arguments[1]))
+    if "--resume" in arguments:
+        raise ConfigError(f"--resume goes with no preset or other field; type `{COMMAND} --resume runs/NAME`")
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__)
+        for name, (about, _) in PRESETS.items():
+            print(f"  {name:<12} {about}")
+        return 0
     preset, config = parse_preset(PRESETS, arguments, COMMAND)
     from agents.train import new_run
 
@@ -51,6 +58,7 @@ def _learn(run_: "TrainingRun") -> int:
     with logging_redirect_tqdm(), tqdm(total=total, initial=done, unit="bar", unit_scale=True) as bar:
 
         def report(done: int, _total: int) -> None:
+            bar.total = max(run_.total_timesteps, done)  # a run ends with a whole update
             bar.update(done - bar.n)
 
         try:

@@ -180,3 +180,9 @@ def test_the_pins_allow_what_pyproject_asks_for() -> None:
     for requirement in declared():
         assert requirement.specifier.contains(pinned[plain(requirement.name)]), requirement
     assert pinned["torch"] == "2.13.0"
+
+
+def test_nothing_below_the_scripts_imports_them() -> None:
+    for folder in ("rl_trader", "envs", "agents"):
+        for path in (Path(__file__).parents[1] / folder).rglob("*.py"):
+            assert not re.search(r"^\s*(from|import) scripts\b", path.read_text(), re.MULTILINE), path
