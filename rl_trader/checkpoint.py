@@ -6,7 +6,7 @@ account trades, market, terms, training period. Nothing is unpickled, and nothin
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -198,8 +198,3 @@ def _check_consistency(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def with_facts(checkpoint: Checkpoint, **facts: Any) -> Checkpoint:  # noqa: ANN401 - JSON
-    """Return the checkpoint with more facts."""
-    return replace(checkpoint, facts=checkpoint.facts | facts)

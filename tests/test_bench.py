@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 
@@ -152,12 +151,8 @@ def _measured(line: Line) -> Result:
 
 @pytest.mark.parametrize("line", ENVIRONMENT, ids=lambda line: line.name)
 def test_every_environment_line_runs(line: Line) -> None:
-    if line.num_threads > numba.config.NUMBA_NUM_THREADS:
-        pytest.skip(f"{line.name} needs {line.num_threads} threads")
-    threads = numba.get_num_threads()
     window = 32 if "window_32" in line.name else 1
     assert _measured(line).config == environment.account_hash(window)
-    assert numba.get_num_threads() == threads
 
 
 def test_the_training_line_runs() -> None:

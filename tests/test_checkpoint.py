@@ -25,7 +25,7 @@ from agents.learners import make_model
 from agents.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
-from rl_trader.checkpoint import Checkpoint, _sha256, load_checkpoint, save_checkpoint, schema_hash, with_facts
+from rl_trader.checkpoint import Checkpoint, _sha256, load_checkpoint, save_checkpoint, schema_hash
 from rl_trader.config import EMBEDDED_ENV, EnvConfig
 from rl_trader.decision import ActionMap
 from rl_trader.embedded import embedded_terms
@@ -113,11 +113,6 @@ def test_a_checkpoint_is_two_files_of_which_people_can_read_one(saved: Path) -> 
     assert manifest["policy"]["sha256"] == _sha256(saved / "policy.safetensors")
     assert manifest["terms"][0]["symbol"] == "EMBEDDED"
     assert manifest["facts"]["timesteps"] == 77
-
-
-def test_more_facts_leave_the_old_ones(saved: Path) -> None:
-    facts = with_facts(load_checkpoint(saved), note="x").facts
-    assert facts == make_checkpoint().facts | {"note": "x"}
 
 
 def test_equal_checkpoints_have_equal_files(tmp_path: Path) -> None:
