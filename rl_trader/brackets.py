@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from rl_trader.errors import ContractError
+from rl_trader.numeric import is_real, is_whole
 
 _CENT: Final = 0.01  # USDT; what the exchange's rounding may move a maintenance amount
 _ADVICE: Final = "read the terms again with scripts.download"
@@ -38,21 +39,26 @@ def check_brackets(symbol: str, brackets: tuple[Bracket, ...]) -> None:
     """
     if not brackets:
         raise ContractError(f"{symbol} must have a leverage bracket and has none; {_ADVICE}")
+    for number, bracket in enumerate(brackets, start=1):
+        for fault in _bracket_faults(bracket):
+            raise ContractError(f"{symbol} bracket {number} {fault}; {_ADVICE}")
     first = brackets[0]
     if first.notional_floor != 0.0 or first.maint_amount != 0.0:
         raise ContractError(
             f"{symbol} bracket 1 must have notional_floor and maint_amount 0 and has {first.notional_floor:g} "
             f"and {first.maint_amount:g}; {_ADVICE}"
         )
-    for number, bracket in enumerate(brackets, start=1):
-        for fault in _bracket_faults(bracket):
-            raise ContractError(f"{symbol} bracket {number} {fault}; {_ADVICE}")
     for number, (lower, upper) in enumerate(pairwise(brackets), start=2):
         for fault in _step_faults(lower, upper):
             raise ContractError(f"{symbol} bracket {number} {fault}; {_ADVICE}")
 
 
 def _bracket_faults(bracket: Bracket) -> Iterable[str]:
+    for name in Bracket.__slots__:
+        value = getattr(bracket, name)
+        if not is_real(value):
+            yield f"must have a number as {name} and has {value!r}"
+            return
     if not bracket.notional_floor < bracket.notional_cap < math.inf:
         yield (
             f"must have a finite notional_cap above its floor {bracket.notional_floor:g} and has "
@@ -60,8 +66,8 @@ def _bracket_faults(bracket: Bracket) -> Iterable[str]:
         )
     if not 0.0 < bracket.maint_margin_rate < 1.0:
         yield f"must have a maint_margin_rate between 0 and 1 and has {bracket.maint_margin_rate:g}"
-    if bracket.initial_leverage < 1:
-        yield f"must have an initial_leverage of at least 1 and has {bracket.initial_leverage}"
+    if not (is_whole(bracket.initial_leverage) and bracket.initial_leverage >= 1):
+        yield f"must have an initial_leverage of at least 1, a whole number, and has {bracket.initial_leverage}"
 
 
 def _step_faults(lower: Bracket, upper: Bracket) -> Iterable[str]:

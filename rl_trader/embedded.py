@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rl_trader.bars import MS_PER_HOUR
-from rl_trader.contract import Bracket, ContractTerms
+from rl_trader.contract import Bracket, ContractTerms, bnb_discount
 from rl_trader.errors import ConfigError
 from rl_trader.kernels import kernel
 from rl_trader.optimum import (
@@ -143,15 +143,22 @@ def embedded_terms() -> ContractTerms:
             )
         )
         floor, rate_before = cap, rate
+    tick_size, step_size, max_quantity = Decimal(1) / TICKS_PER_USDT, Decimal("0.0001"), Decimal("1000000000")
     return ContractTerms(
         symbol=SYMBOL,
-        tick_size=Decimal(1) / TICKS_PER_USDT,
-        step_size=Decimal("0.0001"),
-        min_quantity=Decimal("0.0001"),
-        max_quantity=Decimal("1000000000"),
+        tick_size=tick_size,
+        min_price=tick_size,
+        max_price=Decimal("1000000000"),
+        step_size=step_size,
+        min_quantity=step_size,
+        max_quantity=max_quantity,
+        limit_step_size=step_size,
+        limit_min_quantity=step_size,
+        limit_max_quantity=max_quantity,
         min_notional=5.0,
         taker_fee=TAKER_FEE,
         maker_fee=TAKER_FEE,
+        bnb_discount=bnb_discount(),
         liquidation_fee=0.0125,
         funding_interval_hours=FUNDING_INTERVAL_HOURS,
         funding_cap=0.02,

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rl_trader.bars import MS_PER_HOUR
 from rl_trader.errors import DataError
@@ -32,7 +33,8 @@ def check_funding(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
 
     Raises:
         DataError: If a column is missing or of another type, a stamp lies more than a minute off a full hour,
-            two settlements share an hour or are out of order, or a rate is not a fraction below 1.
+            two settlements share an hour or are out of order, a rate is not a fraction below 1, or a mark price is
+            recorded and not positive.
     """
     _check_columns(table, name)
     stamp = table["funding_time"].to_numpy()
@@ -59,6 +61,7 @@ def check_funding(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
             f"{name} row {row} at {utc(hour[row])} has the funding_rate {rate[row]}, which is not a fraction "
             "below 1; download it again"
         )
+    _check_mark_prices(table, hour, name)
     return table.assign(funding_time=hour)
 
 
@@ -85,6 +88,19 @@ def funding_holes(table: pd.DataFrame) -> list[tuple[int, int, int]]:
             missing = max(round(int(gaps[i]) / expected) - 1, 1)
             holes.append((int(time[i]), int(time[i + 1]), missing))
     return holes
+
+
+def _check_mark_prices(table: pd.DataFrame, hour: NDArray[np.int64], name: str) -> None:
+    if "mark_price" not in table:
+        return
+    price = pd.to_numeric(table["mark_price"], errors="coerce").to_numpy(np.float64)
+    bad = ~((price > 0.0) & (price < np.inf)) & table["mark_price"].notna().to_numpy()
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{name} row {row} at {utc(hour[row])} has the mark_price {table['mark_price'].iloc[row]}, which is not "
+            "positive; download it again"
+        )
 
 
 def _check_columns(table: pd.DataFrame, name: str) -> None:

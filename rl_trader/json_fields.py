@@ -36,9 +36,12 @@ class FieldReader:
         if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
             raise self._fault(name, "a number", value)
         try:
-            return Decimal(str(value))
+            number = Decimal(str(value))
         except InvalidOperation:
             raise self._fault(name, "a number", value) from None
+        if number.is_snan():  # no float can hold it
+            raise self._fault(name, "a number", value)
+        return number
 
     def number(self, name: str) -> float:
         """Return a number as a float."""

@@ -1,6 +1,7 @@
 """Tests of the funding table's checks and holes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,10 +39,36 @@ def test_a_stamp_more_than_a_minute_off_is_refused_with_its_time() -> None:
         check_funding(table, name="BTC")
 
 
+@pytest.mark.parametrize(
+    ("offset", "stamp"),
+    [(-60_001, "2024-01-01T07:58:59.999Z"), (30 * 60_000, "2024-01-01T08:30Z"), (-30 * 60_000, "2024-01-01T07:30Z")],
+)
+def test_a_stamp_between_two_hours_belongs_to_neither(offset: int, stamp: str) -> None:
+    table = make_funding([0, 8, 16])
+    table["funding_time"] += np.array([0, offset, 0])
+    with pytest.raises(DataError, match=f"X row 1 is stamped {stamp}, more than a minute off a full hour; remove"):
+        check_funding(table, name="X")
+
+
 @pytest.mark.parametrize("hours", [[0, 16, 8], [0, 8, 8]])
 def test_settlements_out_of_order_or_twice_in_an_hour_are_refused(hours: list[float]) -> None:
     with pytest.raises(DataError, match=r"row 2 at 2024-01-01T08:00Z does not come after the row before it"):
         check_funding(make_funding(hours), name="X")
+
+
+def test_stamps_that_round_to_the_same_hour_are_refused() -> None:
+    table = make_funding([0, 8, 8])
+    table["funding_time"] += np.array([0, -30_000, 30_000])
+    with pytest.raises(DataError, match=r"row 2 at 2024-01-01T08:00Z does not come after the row before it"):
+        check_funding(table, name="X")
+
+
+@pytest.mark.parametrize("price", [0.0, -5.0, np.inf, -np.inf, "much"])
+def test_a_recorded_mark_price_that_is_not_positive_is_refused(price: Any) -> None:
+    table = make_funding([0, 8, 16]).assign(mark_price=[np.nan, 40_000.0, price])
+    with pytest.raises(DataError, match=rf"X row 2 at 2024-01-01T16:00Z has the mark_price {price}, which is not pos"):
+        check_funding(table, name="X")
+    assert len(check_funding(table[:2], name="X")) == 2
 
 
 @pytest.mark.parametrize("rate", [np.nan, np.inf, 1.0, -1.0])

@@ -1,0 +1,59 @@
+"""What a trading configuration refuses: a number that is none, text, or what no account could trade with."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rl_trader.config import Slippage, TradingConfig
+from rl_trader.errors import ConfigError
+
+NO_NUMBERS = (None, "0.1", math.nan, math.inf, -math.inf, True, 10**400, [0.1])
+FRACTION_OR_NONE = tuple(value for value in NO_NUMBERS if value is not None)
+
+
+@pytest.mark.parametrize("name", ["half_spread", "sqrt_impact", "linear_impact"])
+@pytest.mark.parametrize("value", [*NO_NUMBERS, -0.001, 1.0, 7])
+def test_slippage_that_is_no_fraction_is_refused_in_one_sentence(name: str, value: Any) -> None:
+    given = {"half_spread": 0.0001, name: value}
+    with pytest.raises(ConfigError) as refused:
+        Slippage(**given)
+    wanted = f"slippage {name} must be a fraction in [0, 1), was {value!r}; change trading.slippage.{name}"
+    assert str(refused.value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "wanted"),
+    [
+        ("initial_balance", (*NO_NUMBERS, 0.0, -5.0), "a positive amount of USDT"),
+        ("margin_mode", (None, "", "Isolated", 1, math.nan), "isolated or cross"),
+        ("leverage", (*NO_NUMBERS, 0, -3, 2.5, 0.5), "a whole number from 1"),
+        ("max_exposure", (*NO_NUMBERS, 0.0, -1.0, 5.1), "above 0 and at most the leverage"),
+        ("rebalance_band", (*NO_NUMBERS, -0.1, 1.0), "a fraction from 0 to below 1"),
+        ("reserve", (*NO_NUMBERS, -0.1, 0.51), "a fraction from 0 to 0.5"),
+        ("slippage", (None, 0.0001, "0.0001", {"half_spread": 0.0001}), "a Slippage"),
+        ("stop_loss", (*FRACTION_OR_NONE, 0.0, -0.1, 1.0), "between 0 and 1, or none"),
+        ("take_profit", (*FRACTION_OR_NONE, 0.0, -0.1, 1.0), "in (0, 1), or none"),
+        ("stop_trigger", (None, "index", 0), "mark or last"),
+        ("levels", (None, 1.0, "-1,1", ("1",), (0.0, math.nan), (-1.5, 1.0), (False, True)), "fractions from -1 to 1"),
+        ("levels", ((0.5,), (0.5, 0.5), [1.0, 0.0, 1.0]), "two or more different numbers"),
+    ],
+)
+def test_a_setting_that_no_account_could_trade_with_is_refused_in_one_sentence(
+    name: str, values: tuple[Any, ...], wanted: str
+) -> None:
+    for value in values:
+        given: dict[str, Any] = {name: value}
+        with pytest.raises(ConfigError) as refused:
+            TradingConfig(**given)
+        assert str(refused.value) == f"{name} must be {wanted}, was {value!r}; change trading.{name}"
+
+
+def test_numbers_of_numpy_and_whole_floats_are_numbers() -> None:
+    sizes: dict[str, Any] = {"initial_balance": np.float64(70.0), "leverage": np.int64(3), "max_exposure": 3}
+    levels: dict[str, Any] = {"levels": (np.float32(-0.5), 0, 1)}
+    trading = TradingConfig(**sizes, **levels)
+    assert (trading.initial_balance, trading.leverage, trading.max_exposure) == (70.0, 3, 3)
+    spread: dict[str, Any] = {"half_spread": np.float32(0.25), "linear_impact": 0}
+    assert Slippage(**spread).half_spread == 0.25
