@@ -8,6 +8,7 @@ from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EMBEDDED_ENV
 from rl_trader.embedded import SYMBOL, evaluate_policy, solve_embedded
 from rl_trader.scaling import scale
+from rl_trader.trading import charged_fees
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,18 @@ class OptimumShare:
 def optimum_share(checkpoint: Checkpoint) -> OptimumShare | None:
     """Return the exact share of the optimum, or None if the policy does not see just the state and its position.
 
-    None as well if a target of 1 is not an exposure of 1, since the optimum is that of exposures -1, 0 and 1.
+    None as well if a target of 1 is not an exposure of 1, since the optimum is that of exposures -1, 0 and 1, or if
+    orders rest, since the optimum is that of orders that fill.
 
     The policy's decisions on the solver's grid of (state, position) are valued under their stationary distribution: no
     random number is drawn.
     """
     if checkpoint.symbols != (SYMBOL,) or checkpoint.schema != EMBEDDED_ENV.schema:
         return None
-    if checkpoint.env.trading.max_exposure != EMBEDDED_ENV.trading.max_exposure:
+    trading = checkpoint.env.trading
+    if trading.max_exposure != EMBEDDED_ENV.trading.max_exposure or trading.limit_distance is not None:
         return None
-    fee = checkpoint.terms[0].taker_fee
+    fee = charged_fees(checkpoint.terms[0], trading).taker
     best = solve_embedded(fee)
     grid, positions = best.problem.grid, best.problem.positions
     states = scale(grid.astype(np.float32)[:, None], checkpoint.scaling)

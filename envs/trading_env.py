@@ -25,8 +25,9 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
 
     ## Description
     The agent holds one account with at most one position (one-way mode, USDT margin). At every bar's close it chooses a
-    target position; the order fills at the next bar's open. Fees, slippage, funding, margin brackets, the protective
-    stop and liquidation on the mark price are those of ``rl_trader.replay``, whose docstring gives the order of events.
+    target position; the order fills at the next bar's open, or rests through the next bar as a post-only limit order if
+    ``config.trading.limit_distance`` is set. Fees, slippage, funding, margin brackets, the protective stop and
+    liquidation on the mark price are those of ``rl_trader.replay``, whose docstring gives the order of events.
 
     ## Action Space
     ``Discrete(len(levels))``: index of a target position in ``config.trading.levels`` (short, flat, long by default);
@@ -56,8 +57,9 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
     ## Info
     ``price_pnl + fees + slippage + funding + liquidation`` is the step's change of the margin balance, each in USDT in
     the sign of the wallet's change; besides ``margin_balance``, ``margin_balance_before``, ``insurance`` (the part of
-    ``liquidation`` that the insurance fund bore), ``traded_notional``, ``exposure``, ``bar`` (row of the bars),
-    ``symbol`` (its index), ``events`` (sum of bits) and ``event_names``.
+    ``liquidation`` that the insurance fund bore), ``realized_pnl`` (what fills and liquidations booked, before fees),
+    ``traded_notional``, ``exposure``, ``bar`` (row of the bars), ``symbol`` (its index), ``events`` (sum of bits) and
+    ``event_names``.
 
     ## Arguments
     ``market``: ``MarketData`` or ``ObservedMarket``, None for the embedded market; ``config``: ``EnvConfig``;

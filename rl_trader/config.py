@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from rl_trader.errors import ConfigError
+from rl_trader.numeric import is_number, is_whole
 from rl_trader.observation import ACCOUNT_FEATURES, DEFAULT_FEATURES, ObservationSchema
 
 MAX_RESERVE: Final = 0.5
+MAX_DISTANCE: Final = 0.5
+
+
+def _is_fraction_or_none(value: object) -> bool:
+    return value is None or (is_number(value) and 0.0 < value < 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +33,10 @@ class Slippage:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if not 0.0 <= value < 1.0:
-                raise ConfigError(f"slippage {name} must be a fraction in [0, 1), was {value}")
+            if not (is_number(value) and 0.0 <= value < 1.0):
+                raise ConfigError(
+                    f"slippage {name} must be a fraction in [0, 1), was {value!r}; change trading.slippage.{name}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,10 @@ class TradingConfig:
     """Fraction of the available balance, and of the bracket's limit, that order sizes leave free."""
     slippage: Slippage = field(default_factory=lambda: Slippage(half_spread=0.0001))
     """What a market order pays beyond the price."""
+    limit_distance: float | None = None
+    """Distance of a decision's post-only limit order from the close, as a fraction of it; none sends market orders."""
+    fees_in_bnb: bool = False
+    """Pay fees in BNB, which the exchange rewards with a discount; booked in USDT at the same value."""
     stop_loss: float | None = 0.1
     """Distance of the protective stop from the entry price, as a fraction of it; none for no stop."""
     take_profit: float | None = None
@@ -59,21 +71,32 @@ class TradingConfig:
     """Target positions of the discrete actions, fractions of max_exposure; empty for a continuous action."""
 
     def __post_init__(self) -> None:
-        self._require(0.0 < self.initial_balance < math.inf, "initial_balance", "a positive amount of USDT")
+        balance, leverage, exposure = self.initial_balance, self.leverage, self.max_exposure
+        band, reserve = self.rebalance_band, self.reserve
+        levels = self.levels if isinstance(self.levels, tuple | list) else (None,)
+        self._require(is_number(balance) and balance > 0.0, "initial_balance", "a positive amount of USDT")
         self._require(self.margin_mode in ("isolated", "cross"), "margin_mode", "isolated or cross")
-        self._require(self.leverage >= 1 and self.leverage == int(self.leverage), "leverage", "a whole number from 1")
-        self._require(0.0 < self.max_exposure <= self.leverage, "max_exposure", "above 0 and at most the leverage")
-        self._require(0.0 <= self.rebalance_band < 1.0, "rebalance_band", "a fraction from 0 to below 1")
-        self._require(0.0 <= self.reserve <= MAX_RESERVE, "reserve", f"a fraction from 0 to {MAX_RESERVE}")
-        self._require(self.stop_loss is None or 0.0 < self.stop_loss < 1.0, "stop_loss", "between 0 and 1, or none")
-        self._require(self.take_profit is None or 0.0 < self.take_profit < 1.0, "take_profit", "in (0, 1), or none")
+        self._require(is_whole(leverage) and leverage >= 1, "leverage", "a whole number from 1")
+        is_exposure = is_number(exposure) and 0.0 < exposure <= leverage
+        self._require(is_exposure, "max_exposure", "above 0 and at most the leverage")
+        self._require(is_number(band) and 0.0 <= band < 1.0, "rebalance_band", "a fraction from 0 to below 1")
+        is_reserve = is_number(reserve) and 0.0 <= reserve <= MAX_RESERVE
+        self._require(is_reserve, "reserve", f"a fraction from 0 to {MAX_RESERVE}")
+        self._require(isinstance(self.slippage, Slippage), "slippage", "a Slippage")
+        distance = self.limit_distance
+        is_distance = distance is None or (is_number(distance) and 0.0 < distance <= MAX_DISTANCE)
+        self._require(is_distance, "limit_distance", f"above 0 and at most {MAX_DISTANCE}, or none for market orders")
+        self._require(isinstance(self.fees_in_bnb, bool), "fees_in_bnb", "true or false")
+        self._require(_is_fraction_or_none(self.stop_loss), "stop_loss", "between 0 and 1, or none")
+        self._require(_is_fraction_or_none(self.take_profit), "take_profit", "in (0, 1), or none")
         self._require(self.stop_trigger in ("mark", "last"), "stop_trigger", "mark or last")
-        self._require(all(-1.0 <= level <= 1.0 for level in self.levels), "levels", "fractions from -1 to 1")
-        self._require(len(set(self.levels)) == len(self.levels) != 1, "levels", "two or more different numbers")
+        are_fractions = all(is_number(level) and -1.0 <= level <= 1.0 for level in levels)
+        self._require(are_fractions, "levels", "fractions from -1 to 1")
+        self._require(len(set(levels)) == len(levels) != 1, "levels", "two or more different numbers")
 
     def _require(self, is_met: bool, name: str, wanted: str) -> None:
         if not is_met:
-            raise ConfigError(f"{name} must be {wanted}, was {getattr(self, name)}; change trading.{name}")
+            raise ConfigError(f"{name} must be {wanted}, was {getattr(self, name)!r}; change trading.{name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """From account to observation, from action to orders: the same code in training, back-test, paper and live trading.
 
 The policy sees the scaled market features of its window and the account part that ``account_part`` writes. Its action
-is a target position, a fraction of ``max_exposure`` in [-1, 1]; ``order_legs`` turns it into order amounts at the close
-of the bar that was observed.
+is a target position, a fraction of ``max_exposure`` in [-1, 1]; ``order_of`` turns it into an order at the close of the
+bar that was observed.
 
 ``settings`` is a record of ``state.SETTINGS_DTYPE``; ``terms`` and ``brackets`` are described in ``ledger``.
 """
@@ -18,6 +18,7 @@ from rl_trader.errors import ConfigError
 from rl_trader.kernels import inlined, kernel, records
 from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.observation import ObservationSchema
+from rl_trader.state import Order
 
 HALF_LIFE_BARS: Final = 64.0  # bars held at which `bars_held` is one half
 FUNDING_HOURS: Final = 8.0
@@ -33,6 +34,7 @@ class DecisionSettings(Protocol):
     max_exposure: float  # notional over margin balance at action 1
     rebalance_band: float  # exposure; smaller differences send no order
     reserve: float  # fraction of the available balance and of the bracket's limit kept free
+    limit_distance: float  # of a post-only limit order from the close, a fraction of it; 0 sends market orders
 
 
 class MarketState(NamedTuple):
@@ -41,13 +43,6 @@ class MarketState(NamedTuple):
     mark_price: float
     hours_to_funding: float
     last_funding_rate: float
-
-
-class OrderLegs(NamedTuple):
-    """The order of one decision: first a reduce-only leg, then an opening leg; 0 is no order."""
-
-    reduce_amount: float  # base asset, signed against the position
-    open_amount: float  # base asset, signed
 
 
 @kernel
@@ -85,9 +80,7 @@ def account_part(
         per_balance = 1.0 / max(ledger.margin_balance(account, mark_price), LEAST_BALANCE)
         share = account.position_amount * mark_price * per_balance / max_exposure
         profit = ledger.unrealized_pnl(account, mark_price) * per_balance
-        margin = ledger.position_margin(account, mark_price, terms)
-        maintenance = ledger.maintenance_margin(account, mark_price, terms, brackets)
-        margin_ratio = maintenance / margin if margin > maintenance else 1.0
+        margin_ratio = ledger.margin_ratio(account, mark_price, terms, brackets)
         price = ledger.liquidation_price(account, terms, brackets)
         if price > 0.0:
             distance = min(abs(mark_price - price) / mark_price, 1.0)
@@ -118,7 +111,27 @@ def _affordable(
 
 
 @inlined
-def order_legs(
+def _order(reduce_amount: float, open_amount: float, price: float, settings: DecisionSettings, terms: Terms) -> Order:
+    """Return the order with these legs: a market order, or a post-only limit order at its distance from the close."""
+    amount = reduce_amount + open_amount
+    if settings.limit_distance == 0.0 or amount == 0.0:
+        return Order(reduce_amount, open_amount, 0.0)
+    return Order(reduce_amount, open_amount, limit_price(amount, price, settings.limit_distance, terms))
+
+
+@kernel
+def limit_price(amount: float, price: float, distance: float, terms: Terms) -> float:
+    """Return the price of a limit order: ``distance`` (fraction) below a buy's or above a sell's close, on the tick.
+
+    Rounded away from the close, and one tick at least.
+    """
+    if amount > 0.0:
+        return max(ledger.round_price_down(price * (1.0 - distance), terms), terms.tick_size)
+    return ledger.round_price_up(price * (1.0 + distance), terms)
+
+
+@inlined
+def order_of(
     target: float,
     account: Account,
     price: float,
@@ -126,9 +139,8 @@ def order_legs(
     fee_rate: float,
     settings: DecisionSettings,
     terms: Terms,
-    brackets: Brackets,
-) -> OrderLegs:
-    """Return the order amounts that move the account to a target position, decided at the close of a bar.
+) -> Order:
+    """Return the order that moves the account to a target position, decided at the close of a bar.
 
     Args:
         target: Fraction of ``max_exposure`` in [-1, 1]; 0 closes the position exactly.
@@ -136,41 +148,47 @@ def order_legs(
         price: Last price at that close, USDT.
         mark_price: Mark price at that close, USDT.
         fee_rate: Taker fee of the account.
-        settings: Exposure limit, band and reserve.
+        settings: Exposure limit, band, reserve and the distance of limit orders.
         terms: Of the symbol.
-        brackets: Of all symbols.
 
-    An opening leg under the minimum notional is dropped; a leg is never larger than one market order may be.
+    A leg under the smallest quantity is dropped unless it closes the position, an opening leg also under the minimum
+    notional; a leg is never larger than one order may be.
     """
     held = account.position_amount
     if target == 0.0:
-        return OrderLegs(-_limited(held, terms), 0.0)
+        return _order(-_limited(held, terms), 0.0, price, settings, terms)
     wanted_exposure = target * settings.max_exposure
     if abs(wanted_exposure - exposure(account, mark_price)) <= settings.rebalance_band:
-        return OrderLegs(0.0, 0.0)
+        return Order(0.0, 0.0, 0.0)
     balance = ledger.margin_balance(account, mark_price)
     wanted = ledger.round_amount(wanted_exposure * balance / price, terms) if balance > 0.0 else 0.0
     if held * wanted >= 0.0 and abs(wanted) < abs(held):  # also a target under one step
-        return OrderLegs(_limited(ledger.sum_of_amounts(wanted, -held, terms), terms), 0.0)
+        reduce_amount = _limited(ledger.sum_of_amounts(wanted, -held, terms), terms)
+        if wanted != 0.0 and abs(reduce_amount) < terms.min_quantity:
+            reduce_amount = 0.0
+        return _order(reduce_amount, 0.0, price, settings, terms)
     reduce_amount = 0.0
     after = account
     if held * wanted < 0.0:
         reduce_amount = -_limited(held, terms)
-        if reduce_amount != -held:  # more than one market order: the rest of the flip waits for the next bar
-            return OrderLegs(reduce_amount, 0.0)
+        if reduce_amount != -held:  # more than one order: the rest of the flip waits for the next bar
+            return _order(reduce_amount, 0.0, price, settings, terms)
         closing = held * (price - account.entry_price) - abs(held) * price * fee_rate
         after = Account(account.wallet_balance + closing, 0.0, 0.0, 0.0)
     opening = ledger.sum_of_amounts(wanted, -after.position_amount, terms)
-    size = _affordable(min(abs(opening), terms.max_quantity), after, price, fee_rate, settings, terms)
+    paid = price * (1.0 + settings.limit_distance)  # a sell's limit price; a buy's is lower
+    size = _affordable(min(abs(opening), terms.max_quantity), after, paid, fee_rate, settings, terms)
     open_amount = ledger.round_amount(size if opening > 0.0 else -size, terms)
-    if abs(open_amount) * price < terms.min_notional:
+    if abs(open_amount) < terms.min_quantity or ledger.exceeds(
+        terms.min_notional, abs(open_amount) * price * (1.0 - settings.limit_distance)
+    ):
         open_amount = 0.0
-    return OrderLegs(reduce_amount, open_amount)
+    return _order(reduce_amount, open_amount, price, settings, terms)
 
 
 @kernel
 def _limited(amount: float, terms: Terms) -> float:
-    """Return an amount cut to the largest market order."""
+    """Return an amount cut to the largest order."""
     return max(min(amount, terms.max_quantity), -terms.max_quantity)
 
 

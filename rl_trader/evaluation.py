@@ -16,6 +16,7 @@ from rl_trader.market import MarketData, Period
 from rl_trader.metrics import Metrics, measure
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.policy import Policy, Rule
+from rl_trader.trading import charged_fees
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 MAX_PLAYS: Final = 3  # of the random agents, until they trade as much as the agent
@@ -70,7 +71,7 @@ class Evaluation:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Return in sentences what was assumed and not recorded."""
-        return (*self.market.assumptions, *_terms_assumptions(self.market), *_REPLAY_ASSUMPTIONS)
+        return (*self.market.assumptions, *_terms_assumptions(self.market), *_replay_assumptions(self.trading))
 
     def to_json(self) -> dict[str, object]:
         """Return the figures, the costs and the assumptions."""
@@ -83,7 +84,7 @@ class Evaluation:
             "interval": self.market.interval,
             "since": utc(played.since),
             "until": utc(played.until),
-            "taker_fee": {terms.symbol: terms.taker_fee for terms in self.market.terms},
+            "taker_fee": {terms.symbol: charged_fees(terms, self.trading).taker for terms in self.market.terms},
             "trading": asdict(self.trading),
             "facts": dict(self.facts),
             "assumptions": list(self.assumptions),
@@ -93,12 +94,25 @@ class Evaluation:
         }
 
 
+_MARKET_ORDERS: Final = (
+    "Orders fill at the open of the next bar plus slippage, whatever their size relative to the book."
+)
+_LIMIT_ORDERS: Final = (
+    "Post-only limit orders rest for one bar and fill whole where the last price trades through theirs, whatever queues"
+    " before them."
+)
+_FEES_IN_BNB: Final = "Fees are paid in BNB, with its discount, and booked in USDT at the same value."
 _REPLAY_ASSUMPTIONS: Final = (
-    "Orders fill at the open of the next bar plus slippage, whatever their size relative to the book.",
     "Inside a bar the price goes open, low, high, close when the bar rises, and open, high, low, close when it falls.",
     "The exchange publishes no exact liquidation algorithm: a position is reduced bracket by bracket, then closed.",
     "Positions are not carried across holes of the recording; they end at the mark price, without a fee.",
 )
+
+
+def _replay_assumptions(trading: TradingConfig) -> list[str]:
+    orders = _MARKET_ORDERS if trading.limit_distance is None else _LIMIT_ORDERS
+    fees = [_FEES_IN_BNB] if trading.fees_in_bnb else []
+    return [orders, *_REPLAY_ASSUMPTIONS, *fees]
 
 
 def _terms_assumptions(market: MarketData) -> list[str]:

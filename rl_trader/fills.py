@@ -1,6 +1,7 @@
 """Fills, fundings and refusals inside a bar: events 1, 2 and 5 of the replay's order of events."""
 
 from rl_trader import ledger
+from rl_trader.flows import Progress, with_deficit_borne, with_event, with_fill, with_funding
 from rl_trader.kernels import inlined, kernel
 from rl_trader.ledger import Account, Terms
 from rl_trader.slippage import slippage_fraction
@@ -10,47 +11,42 @@ from rl_trader.state import (
     REFUSED_MARGIN,
     REFUSED_NO_TRADES,
     REFUSED_NOTIONAL,
+    REFUSED_POST_ONLY,
+    REFUSED_PRICE,
     Bar,
     Costs,
-    Flows,
-    Progress,
+    Order,
     Settings,
 )
+
+
+@kernel
+def no_order() -> Order:
+    """Return the order that is none."""
+    return Order(0.0, 0.0, 0.0)
 
 
 @kernel
 def settled(progress: Progress, mark_price: float, funding_rate: float, terms: Terms) -> Progress:
     """Settle one funding."""
     account, cash = ledger.settle_funding(progress.account, mark_price, funding_rate, terms)
-    f = progress.flows
-    flows = Flows(f.fees, f.slippage, f.funding + cash, f.liquidation, f.insurance, f.traded_notional, f.events)
-    return Progress(account, flows)
+    return with_funding(progress, account, cash)
+
+
+@kernel
+def market_price(amount: float, price: float, volume: float, costs: Costs, settings: Settings, terms: Terms) -> float:
+    """Return the price at which a market order fills: moved by slippage and rounded to the tick, both against it."""
+    slippage = slippage_fraction(amount, volume, settings) * costs.slippage_scale
+    return ledger.fill_price(price, amount, slippage, terms)
 
 
 @kernel
 def filled(
-    progress: Progress, amount: float, reference: float, price: float, event: int, costs: Costs, terms: Terms
+    progress: Progress, amount: float, reference: float, price: float, fee_rate: float, event: int, terms: Terms
 ) -> Progress:
     """Fill ``amount`` at ``price``, which slippage and tick have moved away from ``reference``."""
-    fill = ledger.apply_fill(progress.account, amount, price, costs.taker_fee, terms)
-    f = progress.flows
-    flows = Flows(
-        f.fees + fill.fee,
-        f.slippage - amount * (price - reference),
-        f.funding,
-        f.liquidation,
-        f.insurance,
-        f.traded_notional + abs(amount) * price,
-        f.events | event,
-    )
-    return Progress(fill.account, flows)
-
-
-@kernel
-def _noted(progress: Progress, event: int) -> Progress:
-    f = progress.flows
-    flows = Flows(f.fees, f.slippage, f.funding, f.liquidation, f.insurance, f.traded_notional, f.events | event)
-    return Progress(progress.account, flows)
+    fill = ledger.apply_fill(progress.account, amount, price, fee_rate, terms)
+    return with_fill(progress, fill, abs(amount) * price, -amount * (price - reference), event)
 
 
 @kernel
@@ -64,58 +60,115 @@ def reduce_order(
     settings: Settings,
     terms: Terms,
 ) -> Progress:
-    """Fill a market order that only reduces; the wallet stops at zero, and the rest is the insurance fund's.
-
-    A rest can arise where the last price has left the mark price behind.
-    """
-    slippage = slippage_fraction(amount, volume, settings) * costs.slippage_scale
-    progress = filled(progress, amount, price, ledger.fill_price(price, amount, slippage, terms), event, costs, terms)
-    after = progress.account
-    if after.wallet_balance >= 0.0:
-        return progress
-    borne = -after.wallet_balance
-    f = progress.flows
-    flows = Flows(
-        f.fees, f.slippage, f.funding, f.liquidation + borne, f.insurance + borne, f.traded_notional, f.events
-    )
-    return Progress(Account(0.0, after.position_amount, after.entry_price, after.isolated_wallet), flows)
+    """Fill a market order that only reduces; where it closes, the wallet stops at zero."""
+    at = market_price(amount, price, volume, costs, settings, terms)
+    return with_deficit_borne(filled(progress, amount, price, at, costs.taker_fee, event, terms))
 
 
 @kernel
-def _refusal(account: Account, amount: float, price: float, mark_price: float, costs: Costs, terms: Terms) -> int:
-    """Return the event with which the exchange refuses an opening order, or 0."""
-    if abs(amount) * mark_price < terms.min_notional:
+def _is_within(amount: float, price: float, mark_price: float, highest: float, lowest: float) -> bool:
+    """Return whether an order's price is not too far on its own side of the mark price."""
+    if amount > 0.0:
+        return not ledger.exceeds(price, mark_price * highest)
+    return not ledger.exceeds(mark_price * lowest, price)
+
+
+@kernel
+def _is_affordable(
+    account: Account, amount: float, price: float, mark_price: float, fee_rate: float, terms: Terms
+) -> bool:
+    """Return whether the available balance carries an opening order."""
+    cost = ledger.opening_cost(amount, price, mark_price, fee_rate, terms)
+    return not ledger.exceeds(cost, max(ledger.available_balance(account, mark_price, terms), 0.0))
+
+
+@kernel
+def _refusal(
+    account: Account, amount: float, price: float, valued_at: float, mark_price: float, fee_rate: float, terms: Terms
+) -> int:
+    """Return the event with which the exchange refuses an opening order, or 0.
+
+    ``valued_at`` is the price at which the minimum notional counts: a limit order's own, else the mark price.
+    """
+    if ledger.exceeds(terms.min_notional, abs(amount) * valued_at):
         return REFUSED_NOTIONAL
-    if (abs(account.position_amount) + abs(amount)) * mark_price > terms.max_notional:
+    if ledger.exceeds((abs(account.position_amount) + abs(amount)) * mark_price, terms.max_notional):
         return REFUSED_BRACKET
-    cost = ledger.opening_cost(amount, price, mark_price, costs.taker_fee, terms)
-    if cost > ledger.available_balance(account, mark_price, terms):
+    if not _is_affordable(account, amount, price, mark_price, fee_rate, terms):
         return REFUSED_MARGIN
     return 0
 
 
 @inlined
-def order_at_open(
-    progress: Progress,
-    reduce_amount: float,
-    open_amount: float,
-    bar: Bar,
-    costs: Costs,
-    settings: Settings,
-    terms: Terms,
+def market_order(
+    progress: Progress, order: Order, bar: Bar, costs: Costs, settings: Settings, terms: Terms
 ) -> Progress:
-    """Play event 2 of a bar."""
-    if reduce_amount == 0.0 and open_amount == 0.0:
+    """Play event 2 of a bar for a market order: the reduce-only leg, then the opening leg."""
+    if order.reduce_amount == 0.0 and order.open_amount == 0.0:
         return progress
     if bar.volume <= 0.0:
-        return _noted(progress, REFUSED_NO_TRADES)
-    if reduce_amount != 0.0:
-        progress = reduce_order(progress, reduce_amount, bar.open, bar.volume, FILLED, costs, settings, terms)
-    if open_amount != 0.0:
-        slippage = slippage_fraction(open_amount, bar.volume, settings) * costs.slippage_scale
-        price = ledger.fill_price(bar.open, open_amount, slippage, terms)
-        refusal = _refusal(progress.account, open_amount, price, bar.mark_open, costs, terms)
+        return with_event(progress, REFUSED_NO_TRADES)
+    if order.reduce_amount != 0.0:
+        price = market_price(order.reduce_amount, bar.open, bar.volume, costs, settings, terms)
+        if not _is_within(order.reduce_amount, price, bar.mark_open, terms.highest_buy, terms.lowest_sell):
+            return with_event(progress, REFUSED_PRICE)
+        progress = filled(progress, order.reduce_amount, bar.open, price, costs.taker_fee, FILLED, terms)
+        progress = with_deficit_borne(progress)
+    if order.open_amount != 0.0:
+        price = market_price(order.open_amount, bar.open, bar.volume, costs, settings, terms)
+        if not _is_within(order.open_amount, price, bar.mark_open, terms.highest_buy, terms.lowest_sell):
+            return with_event(progress, REFUSED_PRICE)
+        refusal = _refusal(
+            progress.account, order.open_amount, price, bar.mark_open, bar.mark_open, costs.taker_fee, terms
+        )
         if refusal != 0:
-            return _noted(progress, refusal)
-        progress = filled(progress, open_amount, bar.open, price, FILLED, costs, terms)
+            return with_event(progress, refusal)
+        progress = filled(progress, order.open_amount, bar.open, price, costs.taker_fee, FILLED, terms)
+    return progress
+
+
+@kernel
+def limit_order(
+    progress: Progress, order: Order, bar: Bar, costs: Costs, settings: Settings, terms: Terms
+) -> tuple[Progress, Order]:
+    """Play event 2 of a bar for a post-only limit order; return what was noted, and what of it rests in the book.
+
+    It is refused where it would fill at once. The opening leg alone is dropped where the account does not carry it
+    after the reduce-only leg has filled.
+    """
+    amount = order.reduce_amount + order.open_amount
+    price = order.limit_price
+    if amount == 0.0:
+        return progress, no_order()
+    if bar.volume <= 0.0:
+        return with_event(progress, REFUSED_NO_TRADES), no_order()
+    if not _is_within(amount, price, bar.mark_open, terms.highest_limit, terms.lowest_limit):
+        return with_event(progress, REFUSED_PRICE), no_order()
+    taken_at = market_price(amount, bar.open, bar.volume, costs, settings, terms)
+    if (amount > 0.0 and price >= taken_at) or (amount < 0.0 and price <= taken_at):
+        return with_event(progress, REFUSED_POST_ONLY), no_order()
+    if order.open_amount != 0.0:
+        after = progress.account
+        if order.reduce_amount != 0.0:
+            after = ledger.apply_fill(after, order.reduce_amount, price, costs.maker_fee, terms).account
+        refusal = _refusal(after, order.open_amount, price, price, bar.mark_open, costs.maker_fee, terms)
+        if refusal != 0:
+            progress = with_event(progress, refusal)
+            order = Order(order.reduce_amount, 0.0, price if order.reduce_amount != 0.0 else 0.0)
+    return progress, order
+
+
+@kernel
+def limit_filled(progress: Progress, order: Order, mark_price: float, costs: Costs, terms: Terms) -> Progress:
+    """Fill a resting order at its price, as a maker: what is still there to reduce, then what the account carries."""
+    price = order.limit_price
+    held = progress.account.position_amount
+    if held * order.reduce_amount < 0.0:
+        amount = order.reduce_amount if abs(order.reduce_amount) < abs(held) else -held
+        progress = filled(progress, amount, price, price, costs.maker_fee, FILLED, terms)
+        progress = with_deficit_borne(progress)
+    if order.open_amount != 0.0:
+        if not _is_affordable(progress.account, order.open_amount, price, mark_price, costs.maker_fee, terms):
+            return with_event(progress, REFUSED_MARGIN)
+        progress = filled(progress, order.open_amount, price, price, costs.maker_fee, FILLED, terms)
     return progress

@@ -26,14 +26,20 @@ TERMS_DTYPE: Final = np.dtype(
     [
         ("tick_size", np.float64),  # USDT
         ("price_scale", np.float64),  # 10 ** decimals of a price
-        ("step_size", np.float64),  # base asset, of market orders
+        ("step_size", np.float64),  # base asset, of the orders that decisions send
         ("amount_scale", np.float64),  # 10 ** decimals of an amount
-        ("max_quantity", np.float64),  # base asset, of one market order
+        ("min_quantity", np.float64),  # base asset, of one order
+        ("max_quantity", np.float64),  # base asset, of one order
         ("min_notional", np.float64),  # USDT
         ("taker_fee", np.float64),  # fraction of the notional
+        ("maker_fee", np.float64),
         ("liquidation_fee", np.float64),  # fraction of the liquidated notional
         ("leverage", np.float64),  # set on the symbol
         ("max_notional", np.float64),  # USDT, the bracket's limit at this leverage
+        ("highest_buy", np.float64),  # of the mark price: a market order fills at most so high
+        ("lowest_sell", np.float64),  # of the mark price: a market order fills at least so high
+        ("highest_limit", np.float64),  # of the mark price: the limit price of a buy order
+        ("lowest_limit", np.float64),  # of the mark price: the limit price of a sell order
         ("is_isolated", np.bool_),
         ("first_bracket", np.int64),
         ("last_bracket", np.int64),
@@ -47,6 +53,7 @@ FLOOR: Final = 3
 
 UNITS_PER_USDT: Final = 1e8  # the exchange books in units of 1e-8
 GRID_TOLERANCE: Final = 1e-9  # of a tick or step: what binary fractions may miss a grid point by
+BOUND_TOLERANCE: Final = 1e-12  # of a bound: what binary fractions may miss it by
 
 Brackets = NDArray[np.float64]
 
@@ -58,12 +65,18 @@ class Terms(Protocol):
     price_scale: float
     step_size: float
     amount_scale: float
+    min_quantity: float
     max_quantity: float
     min_notional: float
     taker_fee: float
+    maker_fee: float
     liquidation_fee: float
     leverage: float
     max_notional: float
+    highest_buy: float
+    lowest_sell: float
+    highest_limit: float
+    lowest_limit: float
     is_isolated: bool
     first_bracket: int
     last_bracket: int
@@ -87,9 +100,10 @@ class Fill(NamedTuple):
 
 
 class Liquidation(NamedTuple):
-    """An account after a liquidation, and what it booked."""
+    """An account after a part of its position was liquidated, and what that booked."""
 
     account: Account
+    realized_pnl: float  # USDT
     notional: float  # USDT that was liquidated
     fee: float  # USDT, not positive: the liquidation fee
     insurance: float  # USDT, not negative: loss beyond the margin, borne by the insurance fund
@@ -99,6 +113,12 @@ class Liquidation(NamedTuple):
 def booked(cash: float) -> float:
     """Return an amount of money rounded to the exchange's unit of 1e-8 USDT (halves to even; assumption)."""
     return float(np.rint(cash * UNITS_PER_USDT) / UNITS_PER_USDT)
+
+
+@kernel
+def exceeds(value: float, bound: float) -> bool:
+    """Return whether a value lies above a bound that is not negative by more than binary fractions may miss it."""
+    return value > bound * (1.0 + BOUND_TOLERANCE)
 
 
 @kernel
@@ -157,6 +177,12 @@ def position_margin(account: Account, mark_price: float, terms: Terms) -> float:
 
 
 @kernel
+def initial_margin(account: Account, mark_price: float, terms: Terms) -> float:
+    """Return ``notional / leverage`` of the open position."""
+    return abs(account.position_amount) * mark_price / terms.leverage
+
+
+@kernel
 def bracket_of(notional: float, terms: Terms, brackets: Brackets) -> int:
     """Return the row of the bracket with floor < notional <= cap; the last one beyond all caps."""
     row = terms.first_bracket
@@ -174,12 +200,45 @@ def maintenance_margin(account: Account, mark_price: float, terms: Terms, bracke
 
 
 @kernel
+def margin_ratio(account: Account, mark_price: float, terms: Terms, brackets: Brackets) -> float:
+    """Return maintenance margin over the margin that backs the position; 1 from there on where it is liquidated."""
+    if account.position_amount == 0.0:
+        return 0.0
+    margin = position_margin(account, mark_price, terms)
+    maintenance = maintenance_margin(account, mark_price, terms, brackets)
+    return maintenance / margin if margin > maintenance else 1.0
+
+
+@kernel
 def available_balance(account: Account, mark_price: float, terms: Terms) -> float:
     """Return what new orders may use; unrealized profit counts in cross margin."""
     if terms.is_isolated:
         return account.wallet_balance - account.isolated_wallet
-    initial_margin = abs(account.position_amount) * mark_price / terms.leverage
-    return margin_balance(account, mark_price) - initial_margin
+    return margin_balance(account, mark_price) - initial_margin(account, mark_price, terms)
+
+
+@kernel
+def removable_margin(account: Account, mark_price: float, terms: Terms) -> float:
+    """Return what may be taken out of an isolated wallet.
+
+    What stays carries the initial margin at the mark price; an unrealized loss counts, a profit does not (assumption).
+    """
+    covered = account.isolated_wallet + min(unrealized_pnl(account, mark_price), 0.0)
+    return max(covered - initial_margin(account, mark_price, terms), 0.0)
+
+
+@kernel
+def move_margin(account: Account, cash: float, mark_price: float, terms: Terms) -> Account:
+    """Return the account after ``cash`` was added to its isolated wallet, or taken out of it where negative.
+
+    A move that the exchange refuses leaves the account as it was: without an isolated position, beyond the available
+    balance, or beyond ``removable_margin``. ``POST /fapi/v1/positionMargin``.
+    """
+    is_possible = -removable_margin(account, mark_price, terms) <= cash <= available_balance(account, mark_price, terms)
+    if not terms.is_isolated or account.position_amount == 0.0 or not is_possible:
+        return account
+    isolated_wallet = booked(account.isolated_wallet + booked(cash))
+    return Account(account.wallet_balance, account.position_amount, account.entry_price, isolated_wallet)
 
 
 @kernel
@@ -207,6 +266,15 @@ def liquidation_price(account: Account, terms: Terms, brackets: Brackets) -> flo
             direction = -1
         else:
             return float(max(price, 0.0))
+
+
+@kernel
+def bankruptcy_price(account: Account, terms: Terms) -> float:
+    """Return the mark price at which nothing is left of what backs the position; 0 if there is none."""
+    if account.position_amount == 0.0:
+        return 0.0
+    backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
+    return max(account.entry_price - backing / account.position_amount, 0.0)
 
 
 @kernel
@@ -254,49 +322,42 @@ def settle_funding(account: Account, mark_price: float, funding_rate: float, ter
 
 
 @kernel
-def _liquidate_part(account: Account, amount: float, price: float, terms: Terms) -> Liquidation:
-    """Liquidate ``amount`` (signed against the position); the fee is paid out of the margin that is left."""
-    remaining = sum_of_amounts(account.position_amount, amount, terms)
-    realized = booked(-amount * (price - account.entry_price))
+def liquidate(account: Account, price: float, terms: Terms, brackets: Brackets) -> Liquidation:
+    """Return the account after the exchange has liquidated a part of its position, or all of it, at a mark price.
+
+    Assumption (the exchange publishes no exact algorithm): the position is reduced to the cap of the next lower
+    bracket, and closed in the lowest or where no margin is left; ``is_to_be_liquidated`` tells whether another part
+    follows. The fee is paid out of what is left: of the margin, and of the wallet that backs the position. Isolated,
+    never more than the isolated wallet is lost; cross, the wallet stops at zero.
+    """
+    held = account.position_amount
+    row = bracket_of(abs(held) * price, terms, brackets)
     margin_left = max(position_margin(account, price, terms), 0.0)
-    fee = -min(booked(abs(amount) * price * terms.liquidation_fee), booked(margin_left))
+    kept = 0.0
+    if row > terms.first_bracket and margin_left > 0.0:
+        kept = round_amount(held * (brackets[row, FLOOR] / (abs(held) * price)), terms)
+        if kept == held:  # less than the tolerance above the cap
+            kept = round_amount(held - np.sign(held) * terms.step_size, terms)
+    amount = sum_of_amounts(kept, -held, terms)
+    realized = booked(-amount * (price - account.entry_price))
+    notional = abs(amount) * price
     backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
+    left = max(min(booked(margin_left), booked(backing + realized)), 0.0)
+    fee = -min(booked(notional * terms.liquidation_fee), left)
     insurance = 0.0
-    if remaining == 0.0:
+    if kept == 0.0:
         insurance = max(-booked(backing + realized + fee), 0.0)
     cash = realized + fee + insurance
-    isolated_wallet = booked(account.isolated_wallet + cash) if terms.is_isolated and remaining != 0.0 else 0.0
-    entry_price = account.entry_price if remaining != 0.0 else 0.0
-    after = Account(booked(account.wallet_balance + cash), remaining, entry_price, isolated_wallet)
-    return Liquidation(after, abs(amount) * price, fee, insurance)
+    isolated_wallet = booked(account.isolated_wallet + cash) if terms.is_isolated and kept != 0.0 else 0.0
+    entry_price = account.entry_price if kept != 0.0 else 0.0
+    after = Account(booked(account.wallet_balance + cash), kept, entry_price, isolated_wallet)
+    return Liquidation(after, realized, notional, fee, insurance)
 
 
 @kernel
-def liquidate(account: Account, price: float, terms: Terms, brackets: Brackets) -> Liquidation:
-    """Return the account after the exchange has liquidated it at a mark price.
-
-    Assumption (the exchange publishes no exact algorithm): the position is reduced to the cap of the next lower
-    bracket, again until its margin ratio is under 100 %, or closed whole in the lowest bracket. Isolated, never more
-    than the isolated wallet is lost; cross, the wallet stops at zero.
-    """
-    notional = 0.0
-    fee = 0.0
-    insurance = 0.0
-    while account.position_amount != 0.0:
-        held = account.position_amount
-        row = bracket_of(abs(held) * price, terms, brackets)
-        kept = 0.0
-        if row > terms.first_bracket and position_margin(account, price, terms) > 0.0:
-            kept = round_amount(held * (brackets[row, FLOOR] / (abs(held) * price)), terms)
-            if kept == held:  # less than the tolerance above the cap
-                kept = round_amount(held - np.sign(held) * terms.step_size, terms)
-        part = _liquidate_part(account, sum_of_amounts(kept, -held, terms), price, terms)
-        account = part.account
-        notional += part.notional
-        fee += part.fee
-        insurance += part.insurance
-        if account.position_amount != 0.0 and position_margin(account, price, terms) > maintenance_margin(
-            account, price, terms, brackets
-        ):
-            break
-    return Liquidation(account, notional, fee, insurance)
+def is_to_be_liquidated(account: Account, mark_price: float, terms: Terms, brackets: Brackets) -> bool:
+    """Return whether a position's margin does not exceed its maintenance margin."""
+    if account.position_amount == 0.0:
+        return False
+    maintenance = maintenance_margin(account, mark_price, terms, brackets)
+    return position_margin(account, mark_price, terms) <= maintenance

@@ -1,4 +1,4 @@
-"""The way of last and mark price inside a bar: stops and liquidation, events 3 and 4 of the replay's order of events.
+"""The way of last and mark price inside a bar: stops, resting orders and liquidation, events 3 and 4 of a bar.
 
 Both prices move together in straight lines: open, low, high, close if the bar closes at or above its open, else open,
 high, low, close (assumption: klines do not tell the order).
@@ -7,18 +7,19 @@ high, low, close (assumption: klines do not tell the order).
 from typing import Final, NamedTuple
 
 from rl_trader import ledger
-from rl_trader.fills import reduce_order
+from rl_trader.fills import limit_filled, no_order, reduce_order
+from rl_trader.flows import Progress, with_event, with_liquidation
 from rl_trader.kernels import kernel
 from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.state import (
     LIQUIDATED,
+    NOT_REACHED,
     REDUCED_BY_LIQUIDATION,
     STOPPED,
     TOOK_PROFIT,
     Bar,
     Costs,
-    Flows,
-    Progress,
+    Order,
     Settings,
 )
 
@@ -107,26 +108,46 @@ def is_quiet(account: Account, bar: Bar, settings: Settings, terms: Terms, brack
 
 
 @kernel
+def is_reached(order: Order, bar: Bar) -> bool:
+    """Return whether the bar trades through a resting order's price."""
+    if order.limit_price == 0.0:
+        return False
+    if order.reduce_amount + order.open_amount > 0.0:
+        return bar.low < order.limit_price
+    return bar.high > order.limit_price
+
+
+@kernel
+def _passing(start: float, end: float, order: Order) -> float:
+    """Return at which fraction of the way from ``start`` to ``end`` the price passes a resting order's."""
+    price = order.limit_price
+    if price == 0.0:
+        return NEVER
+    if order.reduce_amount + order.open_amount > 0.0:
+        if start < price:
+            return 0.0
+        return (start - price) / (start - end) if end < price else NEVER
+    if start > price:
+        return 0.0
+    return (price - start) / (end - start) if end > price else NEVER
+
+
+@kernel
 def liquidated(progress: Progress, mark_price: float, terms: Terms, brackets: Brackets) -> Progress:
-    """Liquidate the position, or what the exchange takes of it, at a mark price."""
-    result = ledger.liquidate(progress.account, mark_price, terms, brackets)
-    f = progress.flows
-    event = LIQUIDATED if result.account.position_amount == 0.0 else REDUCED_BY_LIQUIDATION
-    flows = Flows(
-        f.fees,
-        f.slippage,
-        f.funding,
-        f.liquidation + result.fee + result.insurance,
-        f.insurance + result.insurance,
-        f.traded_notional + result.notional,
-        f.events | event,
-    )
-    return Progress(result.account, flows)
+    """Liquidate the position part by part at a mark price, until its margin is enough or it is closed."""
+    while True:
+        part = ledger.liquidate(progress.account, mark_price, terms, brackets)
+        if part.account.position_amount == 0.0:
+            return with_liquidation(progress, part, LIQUIDATED)
+        if not ledger.is_to_be_liquidated(part.account, mark_price, terms, brackets):
+            return with_liquidation(progress, part, REDUCED_BY_LIQUIDATION)
+        progress = with_liquidation(progress, part, 0)
 
 
 @kernel
 def _walk_leg(
     progress: Progress,
+    resting: Order,
     last_start: float,
     last_end: float,
     mark_start: float,
@@ -136,9 +157,13 @@ def _walk_leg(
     settings: Settings,
     terms: Terms,
     brackets: Brackets,
-) -> Progress:
-    """Move last and mark price in a straight line and play whatever they trigger on the way."""
-    while progress.account.position_amount != 0.0:
+) -> tuple[Progress, Order]:
+    """Move last and mark price in a straight line and play whatever they trigger on the way.
+
+    A liquidation cancels the resting order; where several things are reached at once, it comes first, then the stop,
+    the take-profit and the resting order.
+    """
+    while progress.account.position_amount != 0.0 or resting.limit_price != 0.0:
         account = progress.account
         levels = levels_of(account, settings, terms, brackets)
         is_long = account.position_amount > 0.0
@@ -147,7 +172,8 @@ def _walk_leg(
         at_stop = _crossing(start, end, levels.stop, is_long) if volume > 0.0 else NEVER
         at_profit = _crossing(start, end, levels.take_profit, not is_long) if volume > 0.0 else NEVER
         at_liquidation = _crossing(mark_start, mark_end, levels.liquidation, is_long)
-        first = min(at_stop, at_profit, at_liquidation)
+        at_limit = _passing(last_start, last_end, resting)
+        first = min(at_stop, at_profit, at_liquidation, at_limit)
         if first == NEVER:
             break
         mark_start += first * (mark_end - mark_start)
@@ -155,28 +181,49 @@ def _walk_leg(
         if at_liquidation == first:
             price = mark_start if first == 0.0 else levels.liquidation
             progress = liquidated(progress, price, terms, brackets)
-            continue
-        is_stop = at_stop == first
-        price = last_start
-        if first > 0.0 and not settings.stop_on_mark:
-            price = levels.stop if is_stop else levels.take_profit
-        event = STOPPED if is_stop else TOOK_PROFIT
-        progress = reduce_order(progress, -account.position_amount, price, volume, event, costs, settings, terms)
-    return progress
+            if resting.limit_price != 0.0:
+                progress = with_event(progress, NOT_REACHED)
+                resting = no_order()
+        elif at_stop == first or at_profit == first:
+            is_stop = at_stop == first
+            price = last_start
+            if first > 0.0 and not settings.stop_on_mark:
+                price = levels.stop if is_stop else levels.take_profit
+            event = STOPPED if is_stop else TOOK_PROFIT
+            progress = reduce_order(progress, -account.position_amount, price, volume, event, costs, settings, terms)
+        else:
+            progress = limit_filled(progress, resting, mark_start, costs, terms)
+            resting = no_order()
+    return progress, resting
 
 
 @kernel
 def walk_path(
-    progress: Progress, bar: Bar, costs: Costs, settings: Settings, terms: Terms, brackets: Brackets
-) -> Progress:
-    """Play events 3 and 4 of a bar: the path through its two extremes, with the nearer one in its direction last."""
+    progress: Progress,
+    resting: Order,
+    bar: Bar,
+    costs: Costs,
+    settings: Settings,
+    terms: Terms,
+    brackets: Brackets,
+) -> tuple[Progress, Order]:
+    """Play events 3 and 4 of a bar: the path through its two extremes, with the nearer one in its direction last.
+
+    Returns:
+        The account at the end of the path, and the order that still rests there.
+    """
     is_rising = bar.close >= bar.open
     last_1 = bar.low if is_rising else bar.high
     last_2 = bar.high if is_rising else bar.low
     mark_1 = bar.mark_low if is_rising else bar.mark_high
     mark_2 = bar.mark_high if is_rising else bar.mark_low
-    progress = _walk_leg(
-        progress, bar.open, last_1, bar.mark_open, mark_1, bar.volume, costs, settings, terms, brackets
+    volume = bar.volume
+    progress, resting = _walk_leg(
+        progress, resting, bar.open, last_1, bar.mark_open, mark_1, volume, costs, settings, terms, brackets
     )
-    progress = _walk_leg(progress, last_1, last_2, mark_1, mark_2, bar.volume, costs, settings, terms, brackets)
-    return _walk_leg(progress, last_2, bar.close, mark_2, bar.mark_close, bar.volume, costs, settings, terms, brackets)
+    progress, resting = _walk_leg(
+        progress, resting, last_1, last_2, mark_1, mark_2, volume, costs, settings, terms, brackets
+    )
+    return _walk_leg(
+        progress, resting, last_2, bar.close, mark_2, bar.mark_close, volume, costs, settings, terms, brackets
+    )

@@ -3,12 +3,13 @@
 The decision after bar ``t`` uses bars up to ``t`` and the account. Then, in bar ``t + 1``:
 
 1. Funding due at the opening instant is settled on the position held before the new order.
-2. The order fills at the open, against the trader by slippage and tick; a reduce-only leg first, then an opening leg
-   that the exchange still refuses if the balance, the bracket or the minimum notional do not allow it. Where the mark
-   price opens beyond the bankruptcy price nothing is left to save: the position is liquidated and the order is void
-   (assumption).
+2. The order: a market order fills at the open, against the trader by slippage and tick; a reduce-only leg first, then
+   an opening leg that the exchange still refuses if the balance, the bracket or a filter do not allow it. A post-only
+   limit order is refused if it would fill at once, and else rests until the bar's end. Where the mark price opens
+   beyond the bankruptcy price nothing is left to save: the position is liquidated and the order is void (assumption).
 3. Last and mark price move along one path, open-low-high-close in a rising bar and open-high-low-close in a falling
-   one, on which the protective stop or take-profit triggers, at the open if the open is beyond it.
+   one, on which the protective stop or take-profit triggers, at the open if the open is beyond it, and a resting order
+   fills at its price where the last price trades through it.
 4. The mark path may reach the liquidation price; at equal distance liquidation comes before the stop (assumption).
 5. Funding due inside the bar is settled.
 6. The account is marked at the mark close.
@@ -23,14 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader import ledger
-from rl_trader.decision import MarketState, account_part, exposure, order_legs
-from rl_trader.fills import order_at_open, settled
+from rl_trader.decision import MarketState, account_part, exposure, order_of
+from rl_trader.fills import limit_order, market_order, no_order, settled
+from rl_trader.flows import Progress, begin, with_event
+from rl_trader.income import Lines, lines_of
 from rl_trader.intrinsics import borrowed, copy_rows, prefetch_row
 from rl_trader.kernels import inlined, kernel
 from rl_trader.ledger import Account, Brackets, Terms
-from rl_trader.path import is_quiet, liquidated, walk_path
+from rl_trader.path import is_quiet, is_reached, liquidated, walk_path
 from rl_trader.randomness import uniform
-from rl_trader.state import LIQUIDATED, RUINED, Bar, Costs, Flows, Progress, Settings
+from rl_trader.state import LIQUIDATED, NOT_REACHED, RUINED, Bar, Costs, Order, Settings
 from rl_trader.threads import Counters, raise_begun
 
 ACCOUNTS_AHEAD: Final = 8  # whose market rows are fetched while an account is played
@@ -39,8 +42,7 @@ ACCOUNTS_AHEAD: Final = 8  # whose market rows are fetched while an account is p
 @inlined
 def play_bar(
     account: Account,
-    reduce_amount: float,
-    open_amount: float,
+    order: Order,
     bars: NDArray[np.void],
     t: int,
     fundings: NDArray[np.void],
@@ -48,24 +50,25 @@ def play_bar(
     settings: Settings,
     terms: Terms,
     brackets: Brackets,
+    lines: Lines,
 ) -> Progress:
     """Return the account after bar ``t``, whose order was decided at the close of bar ``t - 1``.
 
     Args:
         account: At the close of bar ``t - 1``.
-        reduce_amount: Base asset, the order's reduce-only leg.
-        open_amount: Base asset, the order's opening leg.
+        order: Market order or post-only limit order.
         bars: (num_bars,) of ``BAR_DTYPE``.
         t: Bar to play; ``t - 1`` is in the same segment.
         fundings: (num_settlements,) of ``FUNDING_DTYPE``.
-        costs: Fee and slippage scale of the account.
+        costs: Fees and slippage scale of the account.
         settings: Record of ``SETTINGS_DTYPE``.
         terms: Record of ``TERMS_DTYPE``.
         brackets: (num_rows, 4).
+        lines: (MOST_LINES,) of ``INCOME_DTYPE`` for every booking, or None.
     """
     r = bars[t]
     bar = Bar(r.open, r.high, r.low, r.close, r.mark_open, r.mark_high, r.mark_low, r.mark_close, float(r.volume))
-    progress = Progress(account, Flows(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0))
+    progress = begin(account, lines)
 
     # 1. Funding at the opening instant
     due = bars[t - 1].num_settled
@@ -75,14 +78,20 @@ def play_bar(
         due += 1
 
     # 2. The order
+    resting = no_order()
     if ledger.position_margin(progress.account, bar.mark_open, terms) < 0.0 and progress.account.position_amount != 0.0:
         progress = liquidated(progress, bar.mark_open, terms, brackets)
+    elif order.limit_price == 0.0:
+        progress = market_order(progress, order, bar, costs, settings, terms)
     else:
-        progress = order_at_open(progress, reduce_amount, open_amount, bar, costs, settings, terms)
+        progress, resting = limit_order(progress, order, bar, costs, settings, terms)
 
-    # 3 and 4. Stops and liquidation along the path
-    if progress.account.position_amount != 0.0 and not is_quiet(progress.account, bar, settings, terms, brackets):
-        progress = walk_path(progress, bar, costs, settings, terms, brackets)
+    # 3 and 4. Stops, the resting order and liquidation along the path
+    has_position = progress.account.position_amount != 0.0
+    if is_reached(resting, bar) or (has_position and not is_quiet(progress.account, bar, settings, terms, brackets)):
+        progress, resting = walk_path(progress, resting, bar, costs, settings, terms, brackets)
+    if resting.limit_price != 0.0:
+        progress = with_event(progress, NOT_REACHED)
 
     # 5. Funding inside the bar
     while due < end:
@@ -194,6 +203,7 @@ def reset_accounts(
                 last_bar = min(last_bar, t + settings.episode_bars)
             fee_scale = _scaled_draw(settings.fee_scale_low, settings.fee_scale_high, state.key, state.episode, 2)
             state.taker_fee = terms.taker_fee * fee_scale
+            state.maker_fee = terms.maker_fee * fee_scale
             state.slippage_scale = _scaled_draw(
                 settings.slippage_scale_low, settings.slippage_scale_high, state.key, state.episode, 3
             )
@@ -235,6 +245,7 @@ def step_accounts(
     settings_row: NDArray[np.void],
     terms_table: NDArray[np.void],
     brackets: Brackets,
+    income: Lines,
 ) -> bool:
     """Advance every account by one bar and return whether an episode ended; nothing is reset.
 
@@ -252,6 +263,7 @@ def step_accounts(
         settings_row: (1,) of ``SETTINGS_DTYPE``.
         terms_table: (num_symbols,) of ``TERMS_DTYPE``.
         brackets: (num_rows, 4).
+        income: (num_accounts, MOST_LINES) of ``INCOME_DTYPE`` with kinds 0, for every booking, or None.
     """
     num_ended = 0
     bars, features, fundings = borrowed(bars), borrowed(features), borrowed(fundings)
@@ -267,18 +279,14 @@ def step_accounts(
             num_ended += 1
             continue
         terms = terms_table[state.symbol]
-        costs = Costs(state.taker_fee, state.slippage_scale)
+        costs = Costs(state.taker_fee, state.maker_fee, state.slippage_scale)
         held = state.position_amount
         account = Account(state.wallet_balance, held, state.entry_price, state.isolated_wallet)
 
         t = state.bar
-        legs = order_legs(
-            targets[i], account, bars[t].close, bars[t].mark_close, costs.taker_fee, settings, terms, brackets
-        )
+        order = order_of(targets[i], account, bars[t].close, bars[t].mark_close, costs.taker_fee, settings, terms)
         t += 1
-        progress = play_bar(
-            account, legs.reduce_amount, legs.open_amount, bars, t, fundings, costs, settings, terms, brackets
-        )
+        progress = play_bar(account, order, bars, t, fundings, costs, settings, terms, brackets, lines_of(income, i))
         account = progress.account
         flows = progress.flows
         events = flows.events
@@ -301,6 +309,7 @@ def step_accounts(
         outcome.funding = flows.funding
         outcome.liquidation = flows.liquidation
         outcome.insurance = flows.insurance
+        outcome.realized_pnl = flows.realized_pnl
         outcome.traded_notional = flows.traded_notional
         outcome.exposure = exposure(account, mark_price)
         outcome.bar = t
@@ -352,6 +361,7 @@ def step_share(
     settings_row: NDArray[np.void],
     terms_table: NDArray[np.void],
     brackets: Brackets,
+    income: Lines,
 ) -> bool:
     """Do as ``step_accounts`` does for a thread's share of the accounts, and let the others begin (``threads``)."""
     raise_begun(counters, number)
@@ -367,4 +377,5 @@ def step_share(
         settings_row,
         terms_table,
         brackets,
+        income,
     )

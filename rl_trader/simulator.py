@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from rl_trader import replay
 from rl_trader.config import EpisodeConfig, TradingConfig
 from rl_trader.errors import ConfigError
+from rl_trader.income import INCOME_DTYPE, MOST_LINES, Lines
 from rl_trader.kernels import records
-from rl_trader.ledger import Account
+from rl_trader.ledger import UNITS_PER_USDT, Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
@@ -46,13 +47,15 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
     settings = np.zeros(1, SETTINGS_DTYPE)
     row = settings[0]
     smallest = max(
-        smallest_order(terms, _typical_price(observed, symbol)) for symbol, terms in enumerate(observed.market.terms)
+        smallest_order(terms, trading, _typical_price(observed, symbol))
+        for symbol, terms in enumerate(observed.market.terms)
     )
     row["max_exposure"] = trading.max_exposure
     row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
     row["reserve"] = trading.reserve
     row["initial_balance"] = trading.initial_balance
     row["ruin_balance"] = smallest / min(trading.max_exposure, trading.leverage * (1.0 - trading.reserve))
+    row["limit_distance"] = trading.limit_distance or 0.0
     row["half_spread"] = trading.slippage.half_spread
     row["sqrt_impact"] = trading.slippage.sqrt_impact
     row["linear_impact"] = trading.slippage.linear_impact
@@ -122,6 +125,7 @@ class Simulator:
         self._states = records(self.states)
         self._fundings = records(observed.market.fundings)
         self._episodes = records(self.episodes)
+        self.income: Lines = None
 
     def new_observations(self) -> NDArray[np.float32]:
         """Return an array that ``step`` and ``reset`` can write observations into."""
@@ -155,15 +159,20 @@ class Simulator:
 
         Args:
             stretch: Record of ``EPISODE_DTYPE``.
-            balances: (num_accounts,) USDT.
+            balances: (num_accounts,) USDT; rounded to the unit of a booking.
             observations: (num_accounts, observation size), written.
         """
         whole = self._episodes
         self._episodes = records(np.array([stretch], EPISODE_DTYPE))
         self.reset(observations)
         self._episodes = whole
-        self.states["wallet_balance"] = balances
-        self.states["margin_balance"] = balances
+        booked = np.rint(balances * UNITS_PER_USDT) / UNITS_PER_USDT
+        self.states["wallet_balance"] = booked
+        self.states["margin_balance"] = booked
+
+    def keep_income(self) -> None:
+        """Let every step write its bookings into ``income`` (num_accounts, MOST_LINES) of ``INCOME_DTYPE``."""
+        self.income = np.zeros((self.num_accounts, MOST_LINES), INCOME_DTYPE)
 
     def step(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
         """Play one bar in every account and return whether an episode ended; nothing is reset.
@@ -177,6 +186,10 @@ class Simulator:
         outcomes = records(self.outcomes)
         settings, terms = self._kernel_arrays
         endings: list[bool] = []
+        income = self.income
+        if income is not None:
+            income["kind"] = 0
+            income = records(income)
 
         def play(share: slice, counters: Counters, number: int) -> None:
             has_ended = replay.step_share(
@@ -193,6 +206,7 @@ class Simulator:
                 settings,
                 terms,
                 self.brackets,
+                None if income is None else income[share],
             )
             endings.append(has_ended)
 

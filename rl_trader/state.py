@@ -8,8 +8,6 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from rl_trader.ledger import Account
-
 SETTINGS_DTYPE: Final = np.dtype(
     [
         ("max_exposure", np.float64),
@@ -17,6 +15,7 @@ SETTINGS_DTYPE: Final = np.dtype(
         ("reserve", np.float64),
         ("initial_balance", np.float64),  # USDT
         ("ruin_balance", np.float64),  # USDT; below it a flat account cannot carry the smallest order
+        ("limit_distance", np.float64),  # fraction of the close; 0 sends market orders
         ("half_spread", np.float64),
         ("sqrt_impact", np.float64),
         ("linear_impact", np.float64),
@@ -25,10 +24,7 @@ SETTINGS_DTYPE: Final = np.dtype(
         ("stop_on_mark", np.bool_),  # trigger on the mark price, else on the last price
         ("random_start", np.bool_),
         ("random_position", np.bool_),
-        (
-            "fee_scale_low",
-            np.float64,
-        ),  # an episode's taker fee is the account's rate times a number in this range
+        ("fee_scale_low", np.float64),  # an episode's fees are the account's rates times a number in this range
         ("fee_scale_high", np.float64),
         ("slippage_scale_low", np.float64),  # likewise the slippage
         ("slippage_scale_high", np.float64),
@@ -45,6 +41,7 @@ STATE_DTYPE: Final = np.dtype(
         ("isolated_wallet", np.float64),
         ("margin_balance", np.float64),  # at the last mark close
         ("taker_fee", np.float64),  # of this episode
+        ("maker_fee", np.float64),  # of this episode
         ("slippage_scale", np.float64),  # of this episode
         ("bar", np.int64),  # newest closed bar
         ("last_bar", np.int64),  # of the episode
@@ -59,15 +56,16 @@ OUTCOME_DTYPE: Final = np.dtype(
     [
         ("margin_balance_before", np.float64),  # USDT, at the mark close of the observed bar
         ("margin_balance", np.float64),  # USDT, at the mark close of the new bar
-        (
-            "price_pnl",
-            np.float64,
-        ),  # USDT from price moves; with the next four it sums to the change of margin balance
+        ("price_pnl", np.float64),  # USDT from price moves; with the next four it sums to the change of margin balance
         ("fees", np.float64),  # USDT, not positive
         ("slippage", np.float64),  # USDT, not positive
         ("funding", np.float64),  # USDT, positive when received
         ("liquidation", np.float64),  # USDT: liquidation fees and what the insurance fund bore
         ("insurance", np.float64),  # USDT, not negative: the part of it that the insurance fund bore
+        (
+            "realized_pnl",
+            np.float64,
+        ),  # USDT that fills and liquidations booked, before fees; a part of price_pnl over time
         ("traded_notional", np.float64),  # USDT
         ("exposure", np.float64),  # signed notional over margin balance at the mark close
         ("bar", np.int64),  # the bar that was played
@@ -98,6 +96,9 @@ TOOK_PROFIT: Final = 64
 REDUCED_BY_LIQUIDATION: Final = 128
 LIQUIDATED: Final = 256
 RUINED: Final = 512
+REFUSED_PRICE: Final = 1024  # exchange codes -4131, -4016, -4024
+REFUSED_POST_ONLY: Final = 2048  # exchange code -5022
+NOT_REACHED: Final = 4096  # a resting order was cancelled at the bar's end, or by a liquidation
 
 EVENT_NAMES: Final = {
     FILLED: "filled",
@@ -110,6 +111,9 @@ EVENT_NAMES: Final = {
     REDUCED_BY_LIQUIDATION: "position reduced by liquidation",
     LIQUIDATED: "position liquidated",
     RUINED: "balance cannot carry the smallest order",
+    REFUSED_PRICE: "refused: the price is too far from the mark price",
+    REFUSED_POST_ONLY: "refused: the post-only order would fill at once",
+    NOT_REACHED: "limit order cancelled: the bar did not trade through its price",
 }
 
 
@@ -121,6 +125,7 @@ class Settings(Protocol):
     reserve: float
     initial_balance: float
     ruin_balance: float
+    limit_distance: float
     half_spread: float
     sqrt_impact: float
     linear_impact: float
@@ -155,23 +160,13 @@ class Costs(NamedTuple):
     """What an account pays in this episode."""
 
     taker_fee: float
+    maker_fee: float
     slippage_scale: float
 
 
-class Flows(NamedTuple):
-    """What a bar booked so far, in the signs of the wallet's change, and its events."""
+class Order(NamedTuple):
+    """The order of one decision: first a reduce-only leg, then an opening leg of the same side; 0 is no leg."""
 
-    fees: float
-    slippage: float
-    funding: float
-    liquidation: float
-    insurance: float
-    traded_notional: float
-    events: int
-
-
-class Progress(NamedTuple):
-    """An account somewhere inside a bar."""
-
-    account: Account
-    flows: Flows
+    reduce_amount: float  # base asset, signed against the position
+    open_amount: float  # base asset, signed
+    limit_price: float  # USDT, of both legs, post-only until the end of the bar; 0 is a market order

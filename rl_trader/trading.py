@@ -1,6 +1,8 @@
 """Contract terms and trading configuration as the kernels read them."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +12,39 @@ from rl_trader.contract import ContractTerms
 from rl_trader.ledger import TERMS_DTYPE
 
 
-def smallest_order(terms: ContractTerms, price: float) -> float:
+class Lot(NamedTuple):
+    """The grid of an order's amount, in base asset."""
+
+    step_size: Decimal
+    min_quantity: Decimal
+    max_quantity: Decimal
+
+
+def order_lot(terms: ContractTerms, trading: TradingConfig) -> Lot:
+    """Return the grid of the orders that decisions send, of ``MARKET_LOT_SIZE`` or, for limit orders, ``LOT_SIZE``."""
+    if trading.limit_distance is None:
+        return Lot(terms.step_size, terms.min_quantity, terms.max_quantity)
+    return Lot(terms.limit_step_size, terms.limit_min_quantity, terms.limit_max_quantity)
+
+
+def smallest_order(terms: ContractTerms, trading: TradingConfig, price: float) -> float:
     """Return the notional in USDT of the smallest order that opens a position at ``price``."""
-    steps = np.ceil(terms.min_notional / price / float(terms.step_size))
-    return max(float(steps * float(terms.step_size)), float(terms.min_quantity)) * price
+    lot = order_lot(terms, trading)
+    step = float(lot.step_size)
+    return max(float(np.ceil(terms.min_notional / price / step)) * step, float(lot.min_quantity)) * price
+
+
+class Fees(NamedTuple):
+    """What an account pays, fractions of the notional."""
+
+    taker: float
+    maker: float
+
+
+def charged_fees(terms: ContractTerms, trading: TradingConfig) -> Fees:
+    """Return the account's fees, less the discount for paying in BNB where that is chosen."""
+    kept = 1 - Decimal(repr(terms.bnb_discount)) if trading.fees_in_bnb else Decimal(1)
+    return Fees(*(float(Decimal(repr(fee)) * kept) for fee in (terms.taker_fee, terms.maker_fee)))
 
 
 def _scale(step: float) -> float:
@@ -40,14 +71,20 @@ def kernel_terms(
         symbol.check_leverage(trading.leverage)
         row["tick_size"] = float(symbol.tick_size)
         row["price_scale"] = _scale(float(symbol.tick_size))
-        row["step_size"] = float(symbol.step_size)
-        row["amount_scale"] = _scale(float(symbol.step_size))
-        row["max_quantity"] = float(symbol.max_quantity)
+        lot = order_lot(symbol, trading)
+        row["step_size"] = float(lot.step_size)
+        row["amount_scale"] = _scale(float(lot.step_size))
+        row["min_quantity"] = float(lot.min_quantity)
+        row["max_quantity"] = float(lot.max_quantity)
         row["min_notional"] = symbol.min_notional
-        row["taker_fee"] = symbol.taker_fee
+        row["taker_fee"], row["maker_fee"] = charged_fees(symbol, trading)
         row["liquidation_fee"] = symbol.liquidation_fee
         row["leverage"] = trading.leverage
         row["max_notional"] = symbol.max_notional(trading.leverage)
+        row["highest_buy"] = min(symbol.multiplier_up, 1.0 + symbol.market_take_bound)
+        row["lowest_sell"] = max(symbol.multiplier_down, 1.0 - symbol.market_take_bound)
+        row["highest_limit"] = symbol.multiplier_up
+        row["lowest_limit"] = symbol.multiplier_down
         row["is_isolated"] = trading.margin_mode == "isolated"
         row["first_bracket"] = len(rows)
         rows += [(b.notional_cap, b.maint_margin_rate, b.maint_amount, b.notional_floor) for b in symbol.brackets]

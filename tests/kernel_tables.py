@@ -30,12 +30,18 @@ TERMS: Final = {
     "price_scale": 10.0,
     "step_size": 0.001,
     "amount_scale": 1000.0,
+    "min_quantity": 0.001,
     "max_quantity": 120.0,
     "min_notional": 50.0,
     "taker_fee": 0.0005,
+    "maker_fee": 0.0002,
     "liquidation_fee": 0.0125,
     "leverage": 5.0,
     "max_notional": 200_000.0,
+    "highest_buy": 1.05,
+    "lowest_sell": 0.95,
+    "highest_limit": 1.05,
+    "lowest_limit": 0.95,
     "is_isolated": True,
     "first_bracket": 0,
     "last_bracket": 2,
@@ -128,6 +134,7 @@ def states_of(accounts: Sequence[Account], bars: NDArray[np.void], **changes: An
         profit = account.position_amount * (bars[0]["mark_close"] - account.entry_price)
         state["margin_balance"] = account.wallet_balance + profit
     states["taker_fee"] = TERMS["taker_fee"]
+    states["maker_fee"] = TERMS["maker_fee"]
     states["slippage_scale"] = 1.0
     states["last_bar"] = len(bars) - 1
     for name, value in changes.items():
@@ -152,6 +159,7 @@ def step_all(
     *,
     features: NDArray[np.float32] | None = None,
     columns: Sequence[int] = range(8),
+    income: NDArray[np.void] | None = None,
 ) -> tuple[NDArray[np.void], NDArray[np.float32], bool]:
     """Play one bar; return the outcomes, the observations (the account part if no features are given), and the end."""
     rows = np.zeros((len(bars), 0), np.float32) if features is None else features
@@ -170,6 +178,7 @@ def step_all(
         settings,
         terms,
         brackets,
+        income,
     )
     return outcomes, observations, bool(ended)
 

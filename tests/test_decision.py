@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rl_trader import decision, ledger, replay
-from rl_trader.decision import ActionMap, MarketState, OrderLegs
+from rl_trader.decision import ActionMap, MarketState
 from rl_trader.errors import ConfigError
 from rl_trader.ledger import Account
 from rl_trader.observation import ACCOUNT_FEATURES, ObservationSchema
@@ -51,10 +51,13 @@ def legs(
     *,
     terms: dict[str, Any] | None = None,
     **changes: float,
-) -> OrderLegs:
-    return decision.order_legs(
-        target, account, price, mark_price or price, FEE, sizing(**changes), one_terms(**(terms or {})), BRACKETS
+) -> tuple[float, float]:
+    """Return the reduce-only and the opening leg of a market order."""
+    order = decision.order_of(
+        target, account, price, mark_price or price, FEE, sizing(**changes), one_terms(**(terms or {}))
     )
+    assert order.limit_price == 0.0
+    return order.reduce_amount, order.open_amount
 
 
 # Orders
@@ -187,14 +190,16 @@ def test_what_is_sized_at_the_close_is_not_refused_at_an_open_without_a_gap(
     backing = round(abs(amount) * entry / 5.0, 8) if is_isolated else 0.0
     account = Account(round(wallet, 8) + backing, amount, entry, backing)
     changes: dict[str, Any] = {"is_isolated": is_isolated, "max_notional": max_notional}
-    sized = legs(target, account, price, max_exposure=max_exposure, rebalance_band=0.1, terms=changes)
+    reduce_amount, open_amount = sized = legs(
+        target, account, price, max_exposure=max_exposure, rebalance_band=0.1, terms=changes
+    )
     terms = one_terms(**changes)
-    assert sized.reduce_amount * amount <= 0.0
-    assert abs(sized.reduce_amount) <= abs(amount)
-    assert sized.open_amount * target >= 0.0
-    if sized.open_amount != 0.0:
-        assert amount * target >= 0.0 or sized.reduce_amount == -amount
-        position = ledger.sum_of_amounts(amount, sized.reduce_amount, terms) + sized.open_amount
+    assert reduce_amount * amount <= 0.0
+    assert abs(reduce_amount) <= abs(amount)
+    assert open_amount * target >= 0.0
+    if open_amount != 0.0:
+        assert amount * target >= 0.0 or reduce_amount == -amount
+        position = ledger.sum_of_amounts(amount, reduce_amount, terms) + open_amount
         assert abs(position) * price <= max_notional * 0.98 + 0.001 * price * 1e-6
     for leg in sized:
         assert leg == ledger.round_amount(leg, terms)
@@ -211,7 +216,7 @@ def test_what_is_sized_at_the_close_is_not_refused_at_an_open_without_a_gap(
     )
     if not step.outcome["events"] & ~(FILLED | REFUSED_BRACKET | REFUSED_MARGIN | REFUSED_NOTIONAL):
         assert not step.outcome["events"] & (REFUSED_BRACKET | REFUSED_MARGIN | REFUSED_NOTIONAL)
-        moved = ledger.sum_of_amounts(sized.reduce_amount, sized.open_amount, terms)
+        moved = ledger.sum_of_amounts(reduce_amount, open_amount, terms)
         assert step.account.position_amount == ledger.sum_of_amounts(amount, moved, terms)
 
 
@@ -411,9 +416,13 @@ def test_compiled_and_plain_python_agree_to_the_bit(
     account = Account(wallet, amount, price * entry_factor if amount else 0.0, wallet / 2 if is_isolated else 0.0)
     terms = one_terms(is_isolated=is_isolated)
     calls: list[tuple[Any, tuple[Any, ...]]] = [
-        (decision.order_legs, (target, account, price, price * basis, FEE, sizing(), terms, BRACKETS)),
+        (decision.order_of, (target, account, price, price * basis, FEE, sizing(), terms)),
+        (decision.order_of, (target, account, price, price * basis, FEE, sizing(limit_distance=0.01), terms)),
+        (decision.limit_price, (amount, price, 0.0123, terms)),
         (decision.account_part, (account, MarketState(price, 2.5, 1e-4), 7, FEE, 2.0, terms, BRACKETS)),
     ]
     for kernel, arguments in calls:
         plain = getattr(kernel, "py_func", kernel)
-        assert [float(x).hex() for x in kernel(*arguments)] == [float(x).hex() for x in plain(*arguments)]
+        assert [float(x).hex() for x in np.atleast_1d(kernel(*arguments))] == [
+            float(x).hex() for x in np.atleast_1d(plain(*arguments))
+        ]

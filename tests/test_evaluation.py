@@ -101,8 +101,8 @@ def test_the_balances_of_the_tally_are_those_of_the_back_test(observed: Observed
 
 
 def test_a_ruined_account_stays_out_of_the_market(observed: ObservedMarket) -> None:
-    # At a slippage of 30 % a flip, a fee and a spread leave the account with too little within a few bars.
-    costly = TradingConfig(leverage=2, stop_loss=None, slippage=Slippage(half_spread=0.3))
+    # At a slippage of 15 % a flip, a fee and a spread leave the account with too little within a few bars.
+    costly = TradingConfig(leverage=2, stop_loss=None, slippage=Slippage(half_spread=0.15))
 
     class Flips:
         def targets(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ and UDS: sample answers in Binance's documentation; LIVE: answers of fapi.binanc
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rl_trader import ledger
+from rl_trader import flows, ledger, path
 from rl_trader.config import TradingConfig
 from rl_trader.contract import load_terms
 from rl_trader.ledger import Account
@@ -259,6 +259,68 @@ def test_the_isolated_wallet_backs_an_isolated_position_and_the_whole_wallet_a_c
         assert ledger.margin_balance(account, 990.0) == 8_800.0
 
 
+@pytest.mark.parametrize(
+    ("account", "is_isolated", "expected"),
+    [
+        (isolated(9e3, 20.0, 1e3, 4e3), True, 800.0),  # 1 000 - 4 000 / 20
+        (isolated(9e3, -20.0, 1e3, 4e3), True, 1_200.0),
+        (Account(9e3, 20.0, 1e3, 0.0), False, 550.0),  # the whole wallet: 1 000 - 9 000 / 20
+        (Account(25e3, 20.0, 1e3, 0.0), False, 0.0),  # it carries a price of nothing
+        (Account(9e3, 0.0, 0.0, 0.0), False, 0.0),
+    ],
+)
+def test_a_position_is_bankrupt_where_nothing_is_left_of_what_backs_it(
+    account: Account, is_isolated: bool, expected: float
+) -> None:
+    assert ledger.bankruptcy_price(account, one_terms(is_isolated=is_isolated)) == expected
+
+
+def test_the_margin_ratio_is_maintenance_over_margin_and_1_where_it_is_liquidated() -> None:
+    # 20 long at 1 000 with 4 000, mark 990: maintenance 19 800 * 0.02 - 100 = 296 over 3 800.
+    terms = one_terms()
+    assert ledger.margin_ratio(isolated(9e3, 20.0, 1e3, 4e3), 990.0, terms, BRACKETS) == pytest.approx(296 / 3_800)
+    assert ledger.margin_ratio(isolated(9e3, 20.0, 1e3, 4e3), 799.0, terms, BRACKETS) == 1.0
+    assert ledger.margin_ratio(isolated(9e3, 0.0, 0.0, 0.0), 990.0, terms, BRACKETS) == 0.0
+
+
+def test_the_initial_margin_is_that_at_the_mark_price() -> None:
+    # Vector 5: 60 000 / 20 = 3 000. Vector 14: 12.314277 / 20 = 0.61571385.
+    terms = one_terms(leverage=20.0)
+    assert ledger.initial_margin(isolated(1e4, -1.0, 5e4, 0.0), 60_000.0, terms) == 3_000.0
+    assert ledger.initial_margin(isolated(1e2, 30.0, 0.385, 0.0), 0.4104759, terms) == pytest.approx(0.61571385)
+
+
+def test_margin_is_added_from_what_is_available_and_removed_down_to_the_initial_margin() -> None:
+    # 20 long at 1 000 with 5 000 of 9 000, leverage 5. At a mark of 1 000 4 000 must stay: 1 000 can be removed;
+    # at 990 the loss of 200 counts and 3 960 must stay: 840; at 1 010 the profit does not and 4 040 must: 960.
+    held, terms = isolated(9e3, 20.0, 1e3, 5e3), one_terms()
+    for mark, removable in ((1_000.0, 1_000.0), (990.0, 840.0), (1_010.0, 960.0), (500.0, 0.0)):
+        assert ledger.removable_margin(held, mark, terms) == pytest.approx(removable)
+    assert ledger.move_margin(held, 4_000.0, 1_000.0, terms) == isolated(9e3, 20.0, 1e3, 9e3)
+    assert ledger.move_margin(held, 4_000.00000001, 1_000.0, terms) == held
+    assert ledger.move_margin(held, -1_000.0, 1_000.0, terms) == isolated(9e3, 20.0, 1e3, 4e3)
+    assert ledger.move_margin(held, -1_000.00000001, 1_000.0, terms) == held
+    # 12.345678912 is booked in units: 12.34567891.
+    assert ledger.move_margin(held, 12.345678912, 1_000.0, terms).isolated_wallet == 5_012.34567891
+    # More margin moves the liquidation price away: (9 000 + 100 - 20 000) / -19.6 in bracket 2.
+    more = ledger.move_margin(held, 4_000.0, 1_000.0, terms)
+    assert ledger.liquidation_price(more, terms, BRACKETS) == pytest.approx(10_900 / 19.6)
+    # Nothing moves without a position, or in cross margin.
+    flat = Account(9e3, 0.0, 0.0, 0.0)
+    assert ledger.move_margin(flat, 10.0, 1_000.0, terms) == flat
+    cross = Account(9e3, 20.0, 1e3, 0.0)
+    assert ledger.move_margin(cross, 10.0, 1_000.0, one_terms(is_isolated=False)) == cross
+
+
+def test_a_value_exceeds_a_bound_only_by_more_than_binary_fractions_miss() -> None:
+    # 1 000.2 * 1.05 is 1 050.21 in decimals and a little more or less in binary fractions.
+    assert not ledger.exceeds(1_050.21, 1_000.2 * 1.05)
+    assert not ledger.exceeds(1_000.2 * 1.05, 1_050.21)
+    assert ledger.exceeds(1_050.210001, 1_000.2 * 1.05)
+    assert not ledger.exceeds(0.0, 0.0)
+    assert ledger.exceeds(1e-9, 0.0)
+
+
 # Fills
 
 
@@ -465,6 +527,22 @@ def test_a_flat_account_settles_no_funding() -> None:
 
 # Liquidation
 
+
+class Taken(NamedTuple):
+    """An account after all parts of a liquidation, and what they booked together."""
+
+    account: Account
+    notional: float
+    fee: float
+    insurance: float
+
+
+def liquidated(account: Account, price: float, terms: Any, brackets: NDArray[np.float64]) -> Taken:
+    after = path.liquidated(flows.begin(account, None), price, terms, brackets)
+    booked = after.flows
+    return Taken(after.account, booked.traded_notional, booked.liquidation - booked.insurance, booked.insurance)
+
+
 LONG_30 = isolated(10_000.0, 30.0, 1_000.0, 3_000.0)
 LONG_100 = isolated(10_000.0, 100.0, 1_000.0, 5_000.0)
 
@@ -474,7 +552,7 @@ def test_a_liquidation_reduces_the_position_to_the_cap_of_the_lower_bracket() ->
     # Kept 10 000 / 914 = 10.9409 -> 10.940; sold 19.06: notional 17 420.84, fee 1.25 % = 217.7605, loss
     # 19.06 * 86 = 1 639.16. Left 3 000 - 1 639.16 - 217.7605 = 1 143.0795, margin 1 143.0795 - 10.94 * 86 = 202.2395
     # over 9 999.16 * 0.01 = 99.99: enough.
-    result = ledger.liquidate(LONG_30, 914.0, one_terms(), BRACKETS)
+    result = liquidated(LONG_30, 914.0, one_terms(), BRACKETS)
     assert result.account == pytest.approx((8_143.0795, 10.94, 1_000.0, 1_143.0795), abs=1e-12)
     assert (result.notional, result.fee) == pytest.approx((17_420.84, -217.7605))
     assert result.insurance == 0.0
@@ -486,7 +564,7 @@ def test_a_liquidation_goes_down_bracket_by_bracket_until_the_margin_is_enough()
     #    left 2 642.3260375; margin 2 642.3260375 - 51.921 * 37 = 721.2490375 under 49 999.923 * 0.02 - 100 = 899.99846.
     # 2. Kept 10 000 / 963 = 10.38421 -> 10.384; sold 41.537 = 40 000.131; fee 500.0016375; loss 1 536.869;
     #    left 605.4554; margin 605.4554 - 10.384 * 37 = 221.2474 over 99.99792.
-    result = ledger.liquidate(LONG_100, 963.0, one_terms(), BRACKETS)
+    result = liquidated(LONG_100, 963.0, one_terms(), BRACKETS)
     assert result.account == pytest.approx((5_605.4554, 10.384, 1_000.0, 605.4554), abs=1e-11)
     assert result.notional == pytest.approx(46_300.077 + 40_000.131)
     assert result.fee == pytest.approx(-1_078.7526)
@@ -499,7 +577,7 @@ def test_the_liquidation_fee_is_paid_out_of_what_is_left_and_no_more() -> None:
     #    margin 2 508.316 - 52.083 * 40 = 424.996 under 899.99.
     # 2. Kept 10.416 (10.41667); sold 41.667 = 40 000.32; its fee of 500.004 finds 424.996; left 416.64; margin 0.
     # 3. The rest of 10.416 = 9 999.36 is closed without a fee at its bankruptcy price: left 416.64 - 416.64 = 0.
-    result = ledger.liquidate(LONG_100, 960.0, one_terms(), BRACKETS)
+    result = liquidated(LONG_100, 960.0, one_terms(), BRACKETS)
     assert result.account == (5_000.0, 0.0, 0.0, 0.0)
     assert result.fee == pytest.approx(-1_000.0)
     assert result.notional == pytest.approx(96_000.0)
@@ -508,12 +586,10 @@ def test_the_liquidation_fee_is_paid_out_of_what_is_left_and_no_more() -> None:
 
 def test_a_liquidation_in_the_lowest_bracket_closes_the_position() -> None:
     # 9 short at 1 000 with 500; at 1 050 margin 50 is under 94.5. Fee 9 450 * 0.0125 = 118.125 finds 50.
-    result = ledger.liquidate(isolated(2_000.0, -9.0, 1_000.0, 500.0), 1_050.0, one_terms(), BRACKETS)
+    result = liquidated(isolated(2_000.0, -9.0, 1_000.0, 500.0), 1_050.0, one_terms(), BRACKETS)
     assert result == (Account(1_500.0, 0.0, 0.0, 0.0), 9_450.0, -50.0, 0.0)
     # With a fee of 0.1 % 9.45 are paid and 40.55 are left.
-    result = ledger.liquidate(
-        isolated(2_000.0, -9.0, 1_000.0, 500.0), 1_050.0, one_terms(liquidation_fee=0.001), BRACKETS
-    )
+    result = liquidated(isolated(2_000.0, -9.0, 1_000.0, 500.0), 1_050.0, one_terms(liquidation_fee=0.001), BRACKETS)
     assert result.account == pytest.approx((1_540.55, 0.0, 0.0, 0.0))
     assert (result.fee, result.insurance) == (-9.45, 0.0)
 
@@ -522,20 +598,20 @@ def test_a_position_hardly_above_a_cap_is_reduced_by_one_step() -> None:
     # 10 at 1 000.0000000001 is over 10 000 by less than what binary fractions may miss a step by. Margin 99.999 is
     # under 100; 0.001 sold pay a fee of 0.1 %, 0.001: 99.998 is over 9.999 * 10 = 99.99.
     terms = one_terms(liquidation_fee=0.001)
-    result = ledger.liquidate(isolated(500.0, 10.0, 1_000.0, 99.999), 1_000.0000000001, terms, BRACKETS)
+    result = liquidated(isolated(500.0, 10.0, 1_000.0, 99.999), 1_000.0000000001, terms, BRACKETS)
     assert result.account == pytest.approx((499.999, 9.999, 1_000.0, 99.998), abs=1e-9)
 
 
 def test_a_loss_beyond_the_isolated_wallet_is_borne_by_the_insurance_fund() -> None:
     # A gap to 940: loss 6 000, isolated wallet 5 000. No margin is left to reduce with: closed whole, no fee.
-    result = ledger.liquidate(LONG_100, 940.0, one_terms(), BRACKETS)
+    result = liquidated(LONG_100, 940.0, one_terms(), BRACKETS)
     assert result == (Account(5_000.0, 0.0, 0.0, 0.0), 94_000.0, 0.0, 1_000.0)
 
 
 def test_a_loss_beyond_the_wallet_leaves_a_cross_account_with_nothing() -> None:
     # Short 40 at 1 000 with a wallet of 7 000; at 1 200 the loss is 8 000.
     terms = one_terms(is_isolated=False)
-    result = ledger.liquidate(Account(7_000.0, -40.0, 1_000.0, 0.0), 1_200.0, terms, BRACKETS)
+    result = liquidated(Account(7_000.0, -40.0, 1_000.0, 0.0), 1_200.0, terms, BRACKETS)
     assert result == (Account(0.0, 0.0, 0.0, 0.0), 48_000.0, 0.0, 1_000.0)
 
 
@@ -556,7 +632,7 @@ def test_a_liquidation_never_takes_more_than_backs_the_position(
     reached = ledger.liquidation_price(account, terms, brackets)
     assume(reached > 0.0)
     price = reached * (1.0 - np.sign(amount) * gap)
-    result = ledger.liquidate(account, price, terms, brackets)
+    result = liquidated(account, price, terms, brackets)
     after = result.account
     scale = 1e-15 * (backing + abs(amount) * (entry + price)) + 20 * UNIT
     assert after.wallet_balance >= spare - scale
@@ -622,6 +698,14 @@ def test_compiled_and_plain_python_agree_to_the_bit(
         (ledger.apply_fill, (account, -held, price, 0.00047, terms)),
         (ledger.opening_cost, (amount, price, entry, 0.00047, terms)),
         (ledger.settle_funding, (account, price, -0.000123, terms)),
+        (ledger.initial_margin, (account, price, terms)),
+        (ledger.margin_ratio, (account, price, terms, brackets)),
+        (ledger.bankruptcy_price, (account, terms)),
+        (ledger.removable_margin, (account, price, terms)),
+        (ledger.move_margin, (account, wallet / 7, price, terms)),
+        (ledger.move_margin, (account, -wallet / 7, price, terms)),
+        (ledger.exceeds, (price, entry)),
+        (ledger.is_to_be_liquidated, (account, price, terms, brackets)),
         (ledger.liquidate, (account, price, terms, brackets)),
     ]
     for kernel, arguments in calls:

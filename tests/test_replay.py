@@ -29,6 +29,7 @@ from rl_trader.state import (
     REFUSED_MARGIN,
     REFUSED_NO_TRADES,
     REFUSED_NOTIONAL,
+    REFUSED_PRICE,
     RUINED,
     STOPPED,
     TOOK_PROFIT,
@@ -200,6 +201,36 @@ def test_an_order_under_the_minimum_notional_is_refused_unless_it_only_reduces()
     held = Account(50.0, 0.001, 60_000.0, 12.0)
     (step,) = play([close, low], [0.0], held)
     assert (step.account.position_amount, step.outcome["events"] & FILLED) == (0.0, FILLED)
+
+
+def test_a_market_order_that_would_fill_too_far_from_the_mark_price_is_refused() -> None:
+    # The band is 5 % of a mark of 1 000. 1 048.9 * 1.001 = 1 049.9489 -> 1 050.0 buys, 1 049.0 -> 1 050.1 does not;
+    # 951.0 * 0.999 = 950.049 -> 950.0 sells, 950.9 -> 949.9 does not.
+    for target, price, events in (
+        (1.0, 1_048.9, FILLED),
+        (1.0, 1_049.0, REFUSED_PRICE),
+        (-1.0, 951.0, FILLED),
+        (-1.0, 950.9, REFUSED_PRICE),
+    ):
+        (step,) = play([STILL, (price, price, price, price, *STILL)], [target])
+        assert step.outcome["events"] == events
+
+
+def test_a_close_too_far_from_the_mark_price_is_refused_with_what_would_follow_it() -> None:
+    apart = (940.0, 940.0, 940.0, 940.0, *STILL)
+    for target in (0.0, -1.0):
+        (step,) = play([STILL, apart], [target], LONG_10)
+        assert (step.account, step.outcome["events"]) == (LONG_10, REFUSED_PRICE)
+
+
+def test_a_flip_may_close_and_be_refused_its_opening_by_its_larger_impact() -> None:
+    # Linear impact 0.5 at a volume of 500: closing 10 is a share of 0.02, 1.1 % -> 989.0; opening 20, 2.1 % -> 979.0.
+    # The mark of 1 035 allows 983.25 and above.
+    bar = (1_000.0, 1_000.0, 1_000.0, 1_000.0, 1_035.0, 1_035.0, 1_035.0, 1_035.0)
+    (step,) = play([STILL, bar], [-1.0], LONG_10, linear_impact=0.5)
+    assert step.outcome["events"] == FILLED | REFUSED_PRICE
+    # Closing realizes -110 and costs 10 * 989 * 0.0005 = 4.945.
+    assert step.account == pytest.approx((9_885.055, 0.0, 0.0, 0.0), abs=1e-11)
 
 
 def test_a_flip_whose_opening_is_refused_ends_flat_and_says_both() -> None:
@@ -561,6 +592,99 @@ def test_a_new_position_is_liquidated_in_its_first_bar() -> None:
     assert step.outcome["events"] & FILLED
     assert step.outcome["events"] & LIQUIDATED
     assert step.outcome["terminated"]
+
+
+# Rules that meet in one bar
+
+
+def test_funding_at_the_open_is_paid_before_an_open_beyond_the_bankruptcy_price_liquidates() -> None:
+    # Long 10 with 2 000 pays 10 * 1 000 * 0.001 = 10; at 700 the other 1 990 are lost, the fund bears 1 010.
+    (step,) = play([STILL, (700.0,) * 4], [0.0], LONG_10, due=[(1.0, 0.001, 1_000.0)])
+    assert step.account == (8_000.0, 0.0, 0.0, 0.0)
+    assert (step.outcome["funding"], step.outcome["insurance"]) == (-10.0, 1_010.0)
+
+
+def test_funding_may_push_the_margin_below_zero_and_void_the_order() -> None:
+    # Long 10 with 2 000 at a mark of 805: 50 of margin are left; 10 * 805 * 0.01 = 80.5 of funding take it to -30.5,
+    # so the flip is void. 1 919.5 - 1 950 = -30.5 are the fund's.
+    (step,) = play([STILL, (805.0,) * 4], [-1.0], LONG_10, due=[(1.0, 0.01, 805.0)])
+    assert step.outcome["events"] == LIQUIDATED
+    assert step.account == (8_000.0, 0.0, 0.0, 0.0)
+    assert step.outcome["insurance"] == 30.5
+
+
+def test_funding_inside_the_bar_is_settled_on_what_a_liquidation_left() -> None:
+    # Reduced to 10.94 at the open of 914: 10.94 * 1 000 * 0.0001 = 1.094.
+    bar = (914.0, 930.0, 905.0, 920.0)
+    (step,) = play([STILL, bar], [1.0], LONG_30, due=[(32.0, 0.0001, 1_000.0)], hours=24, **HOLD)
+    assert step.outcome["events"] == REDUCED_BY_LIQUIDATION
+    assert step.outcome["funding"] == -1.094
+    assert step.account == pytest.approx((8_141.9855, 10.94, 1_000.0, 1_141.9855), abs=1e-11)
+
+
+def test_a_liquidated_position_pays_no_funding_inside_the_bar() -> None:
+    held = Account(10_000.0, 10.0, 1_000.0, 1_090.0)
+    bar = (1_000.0, 1_005.0, 880.0, 1_001.0)
+    (step,) = play([STILL, bar], [0.5], held, due=[(32.0, 0.0001, 1_000.0)], hours=24)
+    assert (step.outcome["events"], step.outcome["funding"]) == (LIQUIDATED, 0.0)
+
+
+def test_funding_at_the_open_moves_the_isolated_margin_and_not_the_stop() -> None:
+    # The stop at 900 is that of the entry price; 10 of funding are gone before it: 9 990 - 1 009 - 4.4955.
+    bar = (1_000.0, 1_000.0, 890.0, 1_000.0)
+    (step,) = play([STILL, bar], [0.5], LONG_10, due=[(1.0, 0.001, 1_000.0)], stop_loss=0.1, stop_on_mark=False)
+    assert step.account == pytest.approx((8_976.5045, 0.0, 0.0, 0.0), abs=1e-11)
+    assert (step.outcome["events"], step.outcome["funding"]) == (STOPPED, -10.0)
+
+
+def test_a_refused_order_leaves_the_old_position_its_stop_and_its_liquidation() -> None:
+    # Long 10 wants 14.7 and may not at a mark of 1 021; the low of 890 stops the 10 that it holds.
+    terms = terms_table(max_notional=15_000.0)
+    bar = (1_021.0, 1_021.0, 890.0, 1_021.0)
+    (step,) = play([STILL, bar], [1.0], LONG_10, terms=terms, stop_loss=0.1)
+    assert step.outcome["events"] == REFUSED_BRACKET | STOPPED
+    held = Account(10_000.0, 10.0, 1_000.0, 1_090.0)
+    (step,) = play([STILL, bar], [1.0], held, terms=terms)
+    assert step.outcome["events"] == REFUSED_BRACKET | LIQUIDATED
+
+
+def test_a_flip_is_stopped_from_its_new_entry_on_the_other_side() -> None:
+    # Long 10 flips to short 20 at 999: its stop is at 1 098.9, bought there at 1 099.9989 -> 1 100.0: loss 20 * 101.
+    # Closing costs 10 and 4.995, opening 9.99, the stop 11.
+    bar = (1_000.0, 1_100.0, 995.0, 1_000.0)
+    (step,) = play([STILL, bar], [-1.0], LONG_10, stop_loss=0.1, stop_on_mark=False)
+    assert step.outcome["events"] == FILLED | STOPPED
+    assert step.account == pytest.approx((10_000.0 - 10.0 - 4.995 - 9.99 - 2_020.0 - 11.0, 0.0, 0.0, 0.0), abs=1e-11)
+
+
+def test_a_flip_at_funding_pays_for_the_old_side_and_inside_the_bar_for_the_new_one() -> None:
+    # At 24:00 long 10 pays 10 * 1 003 * 0.0001 = 1.003; at 32:00 short 20 receives 20 * 990 * 0.0002 = 3.96.
+    due = [(24.0, 0.0001, 1_003.0), (32.0, 0.0002, 990.0)]
+    (step,) = play([STILL, STILL], [-1.0], LONG_10, due=due, hours=24)
+    assert step.outcome["funding"] == pytest.approx(-1.003 + 3.96)
+
+
+def test_a_position_reduced_by_the_order_is_liquidated_with_what_it_kept() -> None:
+    # Long 20 with 2 200 of margin; half is sold at 999, half the margin stays: (1 100 - 10 000) / -9.9 = 898.99.
+    held = Account(10_000.0, 20.0, 1_000.0, 2_200.0)
+    for low, events in ((899.0, FILLED), (898.9, FILLED | LIQUIDATED)):
+        (step,) = play([STILL, (1_000.0, 1_000.0, low, 1_000.0)], [0.5], held)
+        assert step.outcome["events"] == events
+
+
+def test_a_take_profit_before_the_liquidation_price_saves_the_position() -> None:
+    # Falling: first to 1 060 and the take-profit at 1 050. Rising: first to 880, liquidated at 900.
+    held = Account(10_000.0, 10.0, 1_000.0, 1_090.0)
+    for close, events in ((999.0, TOOK_PROFIT), (1_001.0, LIQUIDATED)):
+        (step,) = play([STILL, (1_000.0, 1_060.0, 880.0, close)], [0.5], held, take_profit=0.05)
+        assert step.outcome["events"] == events
+
+
+def test_intervals_of_four_and_of_one_hour_are_settled_one_after_the_other() -> None:
+    # A day's bar in which the interval changes from 4 hours to 1: 28:00, 32:00, then 33:00 to 36:00, each on long 20.
+    due = [(28.0, 0.0001, 1_000.0), (32.0, 0.0001, 1_000.0), *((33.0 + i, 0.00002, 1_000.0) for i in range(4))]
+    (step,) = play([STILL, STILL], [1.0], due=due, hours=24)
+    assert step.outcome["funding"] == pytest.approx(-2 * 2.0 - 4 * 0.4)
 
 
 # 6. The end of a bar, and of an episode

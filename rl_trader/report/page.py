@@ -7,6 +7,7 @@ from typing import Final
 from rl_trader.evaluation import Evaluation, RandomAgents
 from rl_trader.klines import utc
 from rl_trader.metrics import Metrics, measure
+from rl_trader.trading import charged_fees
 
 ABSENT: Final = "\u2013"  # a dash
 MINUS: Final = "\u2212"
@@ -161,7 +162,9 @@ def headline(evaluation: Evaluation) -> str:
     played, trading = evaluation.played, evaluation.trading
     assert played.since is not None
     assert played.until is not None
-    fees = sorted({terms.taker_fee for terms in evaluation.market.terms})
+    charged = [charged_fees(terms, trading) for terms in evaluation.market.terms]
+    kind = "taker" if trading.limit_distance is None else "maker"
+    fees = sorted({getattr(fees, kind) for fees in charged})
     symbols = ", ".join(evaluation.market.symbols)
     begins = f"{trading.initial_balance:,.0f} USDT" + (" a symbol" if len(evaluation.agent) > 1 else "")
     stop = f"protective stop at {trading.stop_loss:.1%}" if trading.stop_loss else "no protective stop"
@@ -169,7 +172,7 @@ def headline(evaluation: Evaluation) -> str:
         f"<strong>{escape(symbols)}</strong>, {evaluation.market.interval} bars",
         f"{_day(played.since)} to {_day(played.until)} UTC",
         f"begins with {begins}",
-        f"taker fee {', '.join(f'{fee:.3%}' for fee in fees)}",
+        f"{kind} fee {', '.join(f'{fee:.3%}' for fee in fees)}",
         f"slippage {trading.slippage.half_spread:.3%}"
         + (" and impact" if trading.slippage.sqrt_impact or trading.slippage.linear_impact else ""),
         f"{trading.margin_mode} margin, leverage {trading.leverage}, exposure at most {trading.max_exposure:g}",
