@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+import pandas as pd
+
 from agents.config import MarketConfig, TrainConfig
 from agents.known_optimum import OptimumShare, optimum_share
 from agents.markets import load_market, parse_period
 from agents.run_folder import RunFolder
+from rl_trader.backtest import income_statement
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.evaluation import Evaluation, evaluate
@@ -18,6 +21,7 @@ from rl_trader.observed_market import observe_market
 from rl_trader.policy import Policy, Rule
 from rl_trader.report import write_evaluation
 
+INCOME_FILE: Final = "income.parquet"
 NAMED_PERIODS: Final = ("validation", "test")
 OTHER_FUNDING: Final[Mapping[str, Literal["zero", "base"]]] = {"zero": "base", "base": "zero"}
 
@@ -49,6 +53,7 @@ def evaluate_run(
     num_random: int = 200,
     rules: Sequence[str] = (),
     policies: Sequence[str] = (),
+    with_income: bool = False,
 ) -> list[RunEvaluation]:
     """Evaluate a run's checkpoint and write metrics, equity and report into ``evaluation/`` of its folder.
 
@@ -63,6 +68,7 @@ def evaluate_run(
         num_random: Random agents beside it.
         rules: Import paths of further baselines of the form ``policy.Rule``.
         policies: Import paths of further baselines of the form ``policy.Policy``.
+        with_income: Write every booking of the agent's account into ``income.parquet`` too.
 
     Raises:
         RlTraderError: If run, checkpoint, data or period cannot be used.
@@ -79,7 +85,7 @@ def evaluate_run(
     )
 
     def evaluated(market: MarketConfig, name: str) -> RunEvaluation:
-        return _evaluate(run, checkpoint, market, name, data or config.data, num_random, others, which)
+        return _evaluate(run, checkpoint, market, name, data or config.data, num_random, others, which, with_income)
 
     name = _folder_name(period, symbol, which)
     results = [evaluated(market, name)]
@@ -135,6 +141,7 @@ def _evaluate(
     num_random: int,
     others: Others,
     which: str,
+    with_income: bool,
 ) -> RunEvaluation:
     alone = replace(market_config, train=market_config.test, validation=market_config.test)
     market = load_market(alone, checkpoint.schema, data)
@@ -163,6 +170,10 @@ def _evaluate(
     folder = run.path / "evaluation" / name
     try:
         write_evaluation(folder, evaluation)
+        if with_income:
+            played = (observed, checkpoint.env.trading, evaluation.period)
+            statements = [income_statement(result, *played) for result in evaluation.agent]
+            pd.concat(statements).to_parquet(folder / INCOME_FILE, index=False)
     except OSError as error:
         raise CheckpointError(f"the evaluation cannot be written into {folder}: {error}; free space") from error
     return RunEvaluation(evaluation, folder, optimum_share(checkpoint))

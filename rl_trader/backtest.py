@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from rl_trader.config import TradingConfig
+from rl_trader.income import INCOME_TYPES, REALIZED_PNL
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.policy import Policy
@@ -90,6 +92,50 @@ def backtest_targets(
         _play(names, decide, observed, trading, period, symbol) for symbol in range(len(observed.market.symbols))
     ]
     return {name: [results[i] for results in by_symbol] for i, name in enumerate(names)}
+
+
+def income_statement(
+    result: BacktestResult, observed: ObservedMarket, trading: TradingConfig, period: Period
+) -> pd.DataFrame:
+    """Return every booking of a result in the order of booking, as the exchange's income history lists them.
+
+    Args:
+        result: Whose targets are played again.
+        observed: Market and features of the result.
+        trading: Of the result.
+        period: Of the result.
+
+    Returns:
+        One row a booking: ``time`` (ms UTC, open of the bar it happened in), ``symbol``, ``income_type`` (the
+        exchange's word), ``income`` and ``wallet_balance`` after it (USDT). A position that ends at a hole of the
+        recording is a row of realized PnL.
+    """
+    simulator = Simulator(observed, trading, FROM_FIRST_BAR, period, 1)
+    simulator.keep_income()
+    targets = iter(result.targets)
+    rows: list[tuple[int, str, float, float]] = []
+    wallet_balance = trading.initial_balance
+
+    def decide(row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
+        nonlocal wallet_balance
+        held = float(simulator.states["wallet_balance"][0])
+        if held != wallet_balance:  # a new segment begins with the balance of the old one
+            time = int(observed.market.bars["open_time"][row])
+            rows.append((time, INCOME_TYPES[REALIZED_PNL], held - wallet_balance, held))
+            wallet_balance = held
+        return np.array([next(targets)])
+
+    for _ in _played_bars(simulator, decide, observed.market.symbols.index(result.symbol)):
+        assert simulator.income is not None
+        time = int(observed.market.bars["open_time"][simulator.outcomes["bar"][0]])
+        for line in simulator.income[0]:
+            if line["kind"] == 0:
+                break
+            rows.append((time, INCOME_TYPES[int(line["kind"])], float(line["income"]), float(line["wallet_balance"])))
+        wallet_balance = float(simulator.states["wallet_balance"][0])
+    table = pd.DataFrame(rows, columns=["time", "income_type", "income", "wallet_balance"])
+    table.insert(1, "symbol", result.symbol)
+    return table
 
 
 def tally_targets(

@@ -27,6 +27,7 @@ def _parser() -> Parser:
     parser.add_argument("--random-agents", type=int, default=200, help="random agents beside it (default: 200)")
     parser.add_argument("--rule", action="append", default=[], help="further baseline, package.module:object; see docs")
     parser.add_argument("--policy", action="append", default=[], help="likewise, one that decides from observations")
+    parser.add_argument("--income", action="store_true", help="write every booking into income.parquet too")
     return parser
 
 
@@ -46,6 +47,7 @@ def main() -> None:
         num_random=arguments.random_agents,
         rules=arguments.rule,
         policies=arguments.policy,
+        with_income=arguments.income,
     )
     for result in results:
         print_evaluation(result)
