@@ -2,18 +2,21 @@
 #
 #   make train TRAIN="btcusdt-30m --algo dqn"     another preset
 #   make train TORCH_FLAGS="--index-url URL"      torch's CPU build, from the address on PyTorch's install page
+#   make mutation WORKERS=4 MUTANTS=400           a random sample of the mutants; all of them without MUTANTS
 
 VENV ?= .venv
 PYTHON ?= python3
 TRAIN ?= demo
 BENCH ?=
 TORCH_FLAGS ?=
+WORKERS ?= 2
+MUTANTS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: train test format lint types layers tests tests-plain bench tensorboard clean
+.PHONY: train test format lint types layers tests tests-plain mutation mutation-report bench tensorboard clean
 
 train: $(VENV)/ready  ## train the preset, evaluate it, and say where report and TensorBoard folder are
 	$(BIN)/python -m scripts.train $(TRAIN)
@@ -42,6 +45,12 @@ tests: $(VENV)/ready-dev
 tests-plain: $(VENV)/ready-dev  ## the kernels again as plain Python, without the compiler
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 \
 		tests/test_ledger.py tests/test_replay.py tests/test_decision.py tests/test_features.py
+
+mutation: $(VENV)/ready-dev  ## change the kernels and see whether their tests notice; goes on where it was stopped
+	$(BIN)/python -m tests.mutation run --workers $(WORKERS) $(MUTANTS:%=--mutants %)
+
+mutation-report: $(VENV)/ready-dev  ## print what `make mutation` has found so far
+	$(BIN)/python -m tests.mutation report
 
 bench: $(VENV)/ready
 	$(BIN)/python -m scripts.bench $(BENCH)
