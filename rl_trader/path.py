@@ -108,16 +108,6 @@ def is_quiet(account: Account, bar: Bar, settings: Settings, terms: Terms, brack
 
 
 @kernel
-def is_reached(order: Order, bar: Bar) -> bool:
-    """Return whether the bar trades through a resting order's price."""
-    if order.limit_price == 0.0:
-        return False
-    if order.reduce_amount + order.open_amount > 0.0:
-        return bar.low < order.limit_price
-    return bar.high > order.limit_price
-
-
-@kernel
 def _passing(start: float, end: float, order: Order) -> float:
     """Return at which fraction of the way from ``start`` to ``end`` the price passes a resting order's."""
     price = order.limit_price
@@ -206,11 +196,10 @@ def walk_path(
     settings: Settings,
     terms: Terms,
     brackets: Brackets,
-) -> tuple[Progress, Order]:
+) -> Progress:
     """Play events 3 and 4 of a bar: the path through its two extremes, with the nearer one in its direction last.
 
-    Returns:
-        The account at the end of the path, and the order that still rests there.
+    The order that still rests at its end is cancelled.
     """
     is_rising = bar.close >= bar.open
     last_1 = bar.low if is_rising else bar.high
@@ -224,6 +213,7 @@ def walk_path(
     progress, resting = _walk_leg(
         progress, resting, last_1, last_2, mark_1, mark_2, volume, costs, settings, terms, brackets
     )
-    return _walk_leg(
+    progress, resting = _walk_leg(
         progress, resting, last_2, bar.close, mark_2, bar.mark_close, volume, costs, settings, terms, brackets
     )
+    return progress if resting.limit_price == 0.0 else with_event(progress, NOT_REACHED)

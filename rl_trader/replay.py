@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 from rl_trader import ledger
 from rl_trader.decision import MarketState, account_part, exposure, order_of
 from rl_trader.fills import limit_order, market_order, no_order, settled
-from rl_trader.flows import Progress, begin, with_event
+from rl_trader.flows import Progress, begin
 from rl_trader.income import Lines, lines_of
 from rl_trader.intrinsics import borrowed, copy_rows, prefetch_row
 from rl_trader.kernels import inlined, kernel
 from rl_trader.ledger import Account, Brackets, Terms
-from rl_trader.path import is_quiet, is_reached, liquidated, walk_path
+from rl_trader.path import is_quiet, liquidated, walk_path
 from rl_trader.randomness import uniform
-from rl_trader.state import LIQUIDATED, NOT_REACHED, RUINED, Bar, Costs, Order, Settings
+from rl_trader.state import LIQUIDATED, RUINED, Bar, Costs, Order, Settings
 from rl_trader.threads import Counters, raise_begun
 
 ACCOUNTS_AHEAD: Final = 8  # whose market rows are fetched while an account is played
@@ -88,10 +88,8 @@ def play_bar(
 
     # 3 and 4. Stops, the resting order and liquidation along the path
     has_position = progress.account.position_amount != 0.0
-    if is_reached(resting, bar) or (has_position and not is_quiet(progress.account, bar, settings, terms, brackets)):
-        progress, resting = walk_path(progress, resting, bar, costs, settings, terms, brackets)
-    if resting.limit_price != 0.0:
-        progress = with_event(progress, NOT_REACHED)
+    if resting.limit_price != 0.0 or (has_position and not is_quiet(progress.account, bar, settings, terms, brackets)):
+        progress = walk_path(progress, resting, bar, costs, settings, terms, brackets)
 
     # 5. Funding inside the bar
     while due < end:
