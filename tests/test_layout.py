@@ -186,3 +186,17 @@ def test_nothing_below_the_scripts_imports_them() -> None:
     for folder in ("rl_trader", "envs", "agents"):
         for path in (Path(__file__).parents[1] / folder).rglob("*.py"):
             assert not re.search(r"^\s*(from|import) scripts\b", path.read_text(), re.MULTILINE), path
+
+
+def test_every_test_that_the_exchange_model_names_exists() -> None:
+    page = (REPO / "docs" / "exchange-model.md").read_text()
+    defined = {
+        name
+        for path in (REPO / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 60
+    assert named - defined == set()
+    for path in re.findall(r"tests/test_\w+\.py", page):
+        assert (REPO / path).exists(), path

@@ -5,9 +5,11 @@ Position", FAQ-FEE "Futures Fee Structure", FAQ-LEV "Leverage and Margin" (Binan
 and UDS: sample answers in Binance's documentation; LIVE: answers of fapi.binance.com of 2026-09-15.
 """
 
+import json
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,6 +152,26 @@ def test_the_liquidation_price_is_where_margin_equals_maintenance_margin(
         ledger.position_margin(account, beyond, terms)
         < ledger.maintenance_margin(account, beyond, terms, brackets) + 1e-13 * scale
     )
+
+
+def test_the_liquidation_price_holds_in_the_brackets_of_every_symbol(recorded_data: Path) -> None:
+    table = json.loads((recorded_data / "reference" / "leverage_brackets.json").read_text())
+    assert len(table) == 858
+    rng = np.random.default_rng(858)
+    for symbol, answers in table.items():
+        fields = ("notionalCap", "maintMarginRatio", "cum", "notionalFloor")
+        brackets = np.array([[float(row[field]) for field in fields] for row in answers])
+        terms = one_terms(first_bracket=0, last_bracket=len(brackets) - 1)
+        for row in brackets:
+            entry = 10.0 ** rng.uniform(-3.0, 5.0)
+            amount = float(rng.choice([-1.0, 1.0]) * rng.uniform(row[3], row[0]) / entry)
+            backing = abs(amount) * entry * rng.uniform(row[1], 0.9)
+            account = Account(backing, amount, entry, backing)
+            price = ledger.liquidation_price(account, terms, brackets)
+            margin = ledger.position_margin(account, price, terms)
+            maintenance = ledger.maintenance_margin(account, price, terms, brackets)
+            # Amounts are rounded to the cent, so that the maintenance margin may have a step of that size at a cap.
+            assert margin == pytest.approx(maintenance, abs=0.011 + 1e-13 * abs(amount) * entry), symbol
 
 
 # Margin, PnL and maintenance margin
@@ -582,6 +604,21 @@ def test_the_liquidation_fee_is_paid_out_of_what_is_left_and_no_more() -> None:
     assert result.fee == pytest.approx(-1_000.0)
     assert result.notional == pytest.approx(96_000.0)
     assert result.insurance == 0.0
+
+
+def test_a_liquidation_fee_takes_no_more_than_the_wallet_though_a_profit_is_open() -> None:
+    # Cross, 20 long at 1 000 with a wallet of 10; at 1 010 margin 210 is under 20 200 * 0.02 - 100 = 304.
+    # 1. Kept 9.900 (10 000 / 1 010 = 9.90099); 10.1 sold realize 101; the fee of 10 201 * 0.0125 = 127.5125 finds a
+    #    wallet of 111. Margin 99 is under 9 999 * 0.01 = 99.99.
+    # 2. 9.9 sold realize 99, which the fee of 124.9875 takes.
+    terms = one_terms(is_isolated=False)
+    result = liquidated(Account(10.0, 20.0, 1_000.0, 0.0), 1_010.0, terms, BRACKETS)
+    assert result.account == (0.0, 0.0, 0.0, 0.0)
+    assert result.fee == pytest.approx(-210.0)
+    assert result.insurance == 0.0
+    first = ledger.liquidate(Account(10.0, 20.0, 1_000.0, 0.0), 1_010.0, terms, BRACKETS)
+    assert first.account == (0.0, 9.9, 1_000.0, 0.0)
+    assert (first.realized_pnl, first.fee) == (101.0, -111.0)
 
 
 def test_a_liquidation_in_the_lowest_bracket_closes_the_position() -> None:

@@ -13,6 +13,7 @@ from rl_trader import decision, fills, flows
 from rl_trader.ledger import Account
 from rl_trader.state import (
     FILLED,
+    LIQUIDATED,
     NOT_REACHED,
     REDUCED_BY_LIQUIDATION,
     REFUSED_BRACKET,
@@ -268,6 +269,24 @@ def test_a_liquidation_cancels_the_resting_order() -> None:
     step = rest((914.0, 1_020.0, 905.0, 1_015.0), 0.0, LONG_30)
     assert step.account == pytest.approx((8_143.0795, 10.94, 1_000.0, 1_143.0795), abs=1e-11)
     assert step.outcome["events"] == REDUCED_BY_LIQUIDATION | NOT_REACHED
+
+
+def test_ties_on_the_path_go_to_liquidation_then_stop_then_the_limit_order() -> None:
+    # Long 10 adds 10 at a limit of 900, where its stop is too: stopped at 899.1 (8 986.5045 left), then bought at 900:
+    # fee 1.8, margin 1 800, stop 810.
+    tied: dict[str, Any] = {"stop_on_mark": False, "limit_distance": 0.1}
+    (step,) = play([STILL, (1_000.0, 1_000.0, 890.0, 1_000.0)], [1.0], LONG_10, stop_loss=0.1, **tied)
+    assert step.account == pytest.approx((8_984.7045, 10.0, 900.0, 1_800.0), abs=1e-11)
+    assert step.outcome["events"] == STOPPED | FILLED
+    # The close at a limit of 1 050 meets the take-profit of 1 050, which sells at 1 048.9 as a taker.
+    tied = {"stop_on_mark": False, "limit_distance": 0.05}
+    (step,) = play([STILL, (1_000.0, 1_060.0, 1_000.0, 1_000.0)], [0.0], LONG_10, take_profit=0.05, **tied)
+    assert step.account.wallet_balance == pytest.approx(10_483.7555)
+    assert step.outcome["events"] == TOOK_PROFIT
+    # With 1 090 of margin the liquidation price is 900, as the stop; and the added order rests there too.
+    held = Account(10_000.0, 10.0, 1_000.0, 1_090.0)
+    (step,) = play([STILL, (1_000.0, 1_000.0, 890.0, 1_000.0)], [1.0], held, stop_loss=0.1, limit_distance=0.1)
+    assert step.outcome["events"] == LIQUIDATED | NOT_REACHED
 
 
 def test_an_order_filled_on_the_way_may_save_a_position_from_liquidation() -> None:
