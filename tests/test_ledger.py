@@ -449,6 +449,54 @@ def test_money_is_conserved_over_any_fills(
         assert (account.entry_price, account.isolated_wallet) == (0.0, 0.0)
 
 
+moves = st.one_of(
+    st.tuples(st.just("fill"), amounts, prices),
+    st.tuples(st.just("funding"), st.floats(-0.01, 0.01), prices),
+    st.tuples(st.just("liquidation"), st.just(0.0), prices),
+    st.tuples(st.just("margin"), st.floats(-1e5, 1e5), prices),
+)
+
+
+@pytest.mark.parametrize("is_isolated", [True, False])
+@given(bracket_tables(), st.lists(moves, min_size=1, max_size=25), st.floats(0.0, 0.002))
+def test_money_is_conserved_over_fills_fundings_liquidations_and_margin_moves(
+    is_isolated: bool,
+    brackets: NDArray[np.float64],
+    sequence: list[tuple[str, float, float]],
+    fee_rate: float,
+) -> None:
+    terms = one_terms(is_isolated=is_isolated, last_bracket=len(brackets) - 1)
+    account = Account(1e6, 0.0, 0.0, 0.0)
+    cash, coins = Fraction(1_000_000), Fraction(0)  # the other ledger: no entry price, no margin
+    turnover, num_bookings = 1e6, 1
+    for kind, number, price in sequence:
+        before = account
+        paid = 0.0
+        if kind == "fill":
+            held = account.position_amount
+            amount = -held if held * number < 0.0 and abs(number) > abs(held) else number
+            fill = ledger.apply_fill(account, amount, price, fee_rate, terms)
+            account, paid = fill.account, fill.fee
+        elif kind == "funding":
+            account, paid = ledger.settle_funding(account, price, number, terms)
+        elif kind == "margin":
+            account = ledger.move_margin(account, number, price, terms)
+            assert account.wallet_balance == before.wallet_balance
+        elif account.position_amount != 0.0:
+            part = ledger.liquidate(account, price, terms, brackets)
+            account, paid = part.account, part.fee + part.insurance
+        traded = Fraction(round((account.position_amount - before.position_amount) * 1000), 1000)
+        coins += traded
+        cash += Fraction(paid) - traded * Fraction(round(price * 10), 10)
+        turnover += abs(float(traded)) * price + abs(account.position_amount) * price
+        num_bookings += 3
+    last = sequence[-1][2]
+    # A booking is off by up to half a unit, a float by 1e-16 of what it adds up.
+    assert ledger.margin_balance(account, last) == pytest.approx(
+        float(cash + coins * Fraction(round(last * 10), 10)), rel=0.0, abs=num_bookings * (UNIT + 1e-15 * turnover)
+    )
+
+
 @given(amounts, prices, amounts, prices, positive)
 def test_a_short_is_a_long_with_the_profits_sign_turned(
     held: float, entry: float, amount: float, price: float, wallet: float
@@ -539,6 +587,16 @@ def test_longs_pay_positive_funding_and_shorts_receive_it(
         assert account.wallet_balance == pytest.approx(100.0 + expected, abs=1e-12)
         # Isolated, funding moves the liquidation price: it is the position's own wallet that pays.
         assert account.isolated_wallet == pytest.approx(20.0 + expected if is_isolated else 0.0, abs=1e-12)
+
+
+@given(amounts, prices, st.floats(-0.03, 0.03), st.booleans())
+def test_what_a_long_pays_of_funding_a_short_receives(amount: float, mark: float, rate: float, isolated: bool) -> None:
+    terms = one_terms(is_isolated=isolated)
+    backing = 1e5 if isolated else 0.0
+    _, paid = ledger.settle_funding(Account(1e6, amount, 1_000.0, backing), mark, rate, terms)
+    _, received = ledger.settle_funding(Account(1e6, -amount, 1_000.0, backing), mark, rate, terms)
+    _, turned = ledger.settle_funding(Account(1e6, amount, 1_000.0, backing), mark, -rate, terms)
+    assert paid == -received == -turned
 
 
 def test_a_flat_account_settles_no_funding() -> None:
