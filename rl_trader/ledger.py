@@ -52,6 +52,9 @@ AMOUNT: Final = 2
 FLOOR: Final = 3
 
 UNITS_PER_USDT: Final = 1e8  # the exchange books in units of 1e-8
+HALF: Final = 0.5
+BINARY_ERROR: Final = 3.0 * 2.0**-53  # of a number: what a few binary fractions may miss
+MOST_DOUBT: Final = 0.1  # units of a booking; beyond, binary fractions no longer tell a half
 GRID_TOLERANCE: Final = 1e-9  # of a tick or step: what binary fractions may miss a grid point by
 BOUND_TOLERANCE: Final = 1e-12  # of a bound: what binary fractions may miss it by
 
@@ -110,9 +113,29 @@ class Liquidation(NamedTuple):
 
 
 @kernel
+def _booked(cash: float, size: float) -> float:
+    """Return an amount rounded to 1e-8 USDT, halves to even, where binary fractions of ``size`` made it up.
+
+    What lies within their error of half a unit is half a unit: decimal prices and amounts meet it often.
+    """
+    units = cash * UNITS_PER_USDT
+    nearest = np.rint(units)
+    doubt = min(BINARY_ERROR * size * UNITS_PER_USDT, MOST_DOUBT)
+    if abs(units - nearest) >= HALF - doubt:
+        nearest = 2.0 * np.rint(0.5 * units)
+    return float(nearest / UNITS_PER_USDT)
+
+
+@kernel
 def booked(cash: float) -> float:
-    """Return an amount of money rounded to the exchange's unit of 1e-8 USDT (halves to even; assumption)."""
-    return float(np.rint(cash * UNITS_PER_USDT) / UNITS_PER_USDT)
+    """Return an amount of money rounded to the exchange's unit of 1e-8 USDT, halves to even (assumption)."""
+    return _booked(cash, abs(cash))
+
+
+@kernel
+def booked_profit(profit: float, notional: float) -> float:
+    """Return a profit as ``booked`` does: the difference of two notionals (USDT), each as large as ``notional``."""
+    return _booked(profit, notional)
 
 
 @kernel
@@ -294,7 +317,7 @@ def apply_fill(account: Account, amount: float, price: float, fee_rate: float, t
         added = booked(abs(amount) * price / terms.leverage) if terms.is_isolated else 0.0
         wallet_balance = booked(account.wallet_balance + fee)
         return Fill(Account(wallet_balance, remaining, entry_price, booked(account.isolated_wallet + added)), 0.0, fee)
-    realized = booked(-amount * (price - account.entry_price))
+    realized = booked_profit(-amount * (price - account.entry_price), abs(amount) * price)
     wallet_balance = booked(account.wallet_balance + realized + fee)
     if remaining == 0.0:
         return Fill(Account(wallet_balance, 0.0, 0.0, 0.0), realized, fee)
@@ -332,17 +355,17 @@ def liquidate(account: Account, price: float, terms: Terms, brackets: Brackets) 
     """
     held = account.position_amount
     row = bracket_of(abs(held) * price, terms, brackets)
-    margin_left = max(position_margin(account, price, terms), 0.0)
+    margin_left = max(booked_profit(position_margin(account, price, terms), abs(held) * price), 0.0)
     kept = 0.0
     if row > terms.first_bracket and margin_left > 0.0:
         kept = round_amount(held * (brackets[row, FLOOR] / (abs(held) * price)), terms)
         if kept == held:  # less than the tolerance above the cap
             kept = round_amount(held - np.sign(held) * terms.step_size, terms)
     amount = sum_of_amounts(kept, -held, terms)
-    realized = booked(-amount * (price - account.entry_price))
     notional = abs(amount) * price
+    realized = booked_profit(-amount * (price - account.entry_price), notional)
     backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
-    left = max(min(booked(margin_left), booked(backing + realized)), 0.0)
+    left = max(min(margin_left, booked(backing + realized)), 0.0)
     fee = -min(booked(notional * terms.liquidation_fee), left)
     insurance = 0.0
     if kept == 0.0:

@@ -342,7 +342,7 @@ def test_the_own_brackets_of_a_recorded_symbol_count(call: Call, recorded_data: 
 
 
 def test_a_symbol_needs_only_its_brackets(call: Call, recorded_data: Path) -> None:
-    # 1000PEPEUSDT has no recorded klines. First bracket: 1 200 of notional with 200: (200 + 1 200) / (100 000 * 1.0065).
+    # 1000PEPEUSDT has no recorded klines. In its first bracket: (200 + 1 200) / (100 000 * 1.0065).
     first = json.loads((recorded_data / "reference" / "leverage_brackets.json").read_text())["1000PEPEUSDT"][0]
     assert (first["maintMarginRatio"], first["notionalCap"]) == (0.0065, pytest.approx(1e4, rel=1.0))
     found = figures(
