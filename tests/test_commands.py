@@ -19,7 +19,7 @@ import pytest
 from agents.run_folder import RunFolder
 from rl_trader.bars import MS_PER_HOUR
 from rl_trader.klines import utc
-from scripts import _cli, bench, compare, doctor, download, evaluate
+from scripts import _cli, bench, compare, differential, doctor, download, evaluate, margin
 from scripts import train as train_script
 from tests.small_runs import MARKET, small_config, train, training_state
 
@@ -34,6 +34,8 @@ SCRIPTS: dict[str, ModuleType] = {
     "doctor": doctor,
     "download": download,
     "bench": bench,
+    "margin": margin,
+    "differential": differential,
 }
 # 4 days of training after 2 of warm-up; every other number as small as it may be.
 PERIODS = (
@@ -232,6 +234,34 @@ def test_missing_funding_is_evaluated_under_both_assumptions(call: Call, tmp_pat
     assert call("evaluate", tmp_path / "runs" / "a", "--random-agents", 0).code == 0
     made = {path.name for path in (tmp_path / "runs" / "a" / "evaluation").iterdir()}
     assert made == {"test", "test-funding-zero"}
+
+
+def test_the_income_of_an_evaluation_sums_to_its_fees(call: Call, demo_run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(demo_run, tmp_path / "copy")
+    assert call("evaluate", copy, "--random-agents", 0, "--income").code == 0
+    folder = copy / "evaluation" / "test"
+    table = pd.read_parquet(folder / "income.parquet")
+    assert list(table.columns) == ["time", "symbol", "income_type", "income", "wallet_balance"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    fees = table.loc[table["income_type"] == "COMMISSION", "income"].sum()
+    assert fees == pytest.approx(metrics["agent"]["fees"], abs=1e-6)
+    assert fees < 0.0
+
+
+def test_fees_in_bnb_and_resting_orders_are_chosen_on_the_command_line(call: Call, tmp_path: Path) -> None:
+    data = make_store(tmp_path / "data")
+    chosen = ("--env.trading.fees-in-bnb", "--env.trading.limit-distance", "0.001")
+    answer = train_4h(call, data, tmp_path / "runs", "--name", "a", *chosen)
+    assert answer.code == 0, answer.err
+    assert call("evaluate", tmp_path / "runs" / "a", "--random-agents", 0).code == 0
+    folder = tmp_path / "runs" / "a" / "evaluation" / "test"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["taker_fee"] == {"BTCUSDT": 0.00045}
+    assert any("Post-only limit orders" in sentence for sentence in metrics["assumptions"])
+    assert any("paid in BNB" in sentence for sentence in metrics["assumptions"])
+    assert "maker fee 0.018%" in (folder / "report.html").read_text()
+    answer = train_4h(call, data, tmp_path / "runs", "--name", "b", "--env.trading.limit-distance", "0.7")
+    assert_one_sentence(answer, "limit_distance", "0.7")
 
 
 def test_ctrl_c_saves_and_the_printed_command_goes_on(tmp_path: Path) -> None:

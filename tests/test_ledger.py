@@ -286,6 +286,8 @@ def test_the_isolated_wallet_backs_an_isolated_position_and_the_whole_wallet_a_c
     [
         (isolated(9e3, 20.0, 1e3, 4e3), True, 800.0),  # 1 000 - 4 000 / 20
         (isolated(9e3, -20.0, 1e3, 4e3), True, 1_200.0),
+        (isolated(9e3, 32.0, 1e3, 4e3), True, 875.0),  # 1 000 - 125
+        (isolated(9e3, 64.0, 1e3, 4e3), True, 937.5),  # 1 000 - 62.5
         (Account(9e3, 20.0, 1e3, 0.0), False, 550.0),  # the whole wallet: 1 000 - 9 000 / 20
         (Account(25e3, 20.0, 1e3, 0.0), False, 0.0),  # it carries a price of nothing
         (Account(9e3, 0.0, 0.0, 0.0), False, 0.0),

@@ -212,8 +212,9 @@ def test_a_market_order_that_would_fill_too_far_from_the_mark_price_is_refused()
         (-1.0, 951.0, FILLED),
         (-1.0, 950.9, REFUSED_PRICE),
     ):
-        (step,) = play([STILL, (price, price, price, price, *STILL)], [target])
+        (step,) = play([STILL, (price, price, price, price, *STILL)], [target], state={"last_bar": 99})
         assert step.outcome["events"] == events
+        assert not step.outcome["terminated"]
 
 
 def test_a_close_too_far_from_the_mark_price_is_refused_with_what_would_follow_it() -> None:
@@ -370,6 +371,31 @@ def test_a_short_is_stopped_on_the_mark_price_at_the_last_price_of_that_moment()
     (step,) = play([STILL, bar], [-0.5], SHORT_10, stop_loss=0.1)
     assert step.account == pytest.approx((9_053.5295, 0.0, 0.0, 0.0), abs=1e-11)
     assert step.outcome["slippage"] == pytest.approx(-11.0)
+
+
+def test_a_position_of_less_than_a_coin_is_stopped_as_any_other() -> None:
+    # Half a coin from 1 000: stop at 900 or 1 100, take-profit at 1 050 or 950.
+    for amount, bar, events in (
+        (0.5, (1_000.0, 1_000.0, 890.0, 1_000.0), STOPPED),
+        (-0.5, (1_000.0, 1_110.0, 1_000.0, 1_000.0), STOPPED),
+        (0.5, (1_000.0, 1_060.0, 1_000.0, 1_000.0), TOOK_PROFIT),
+        (-0.5, (1_000.0, 1_000.0, 940.0, 1_000.0), TOOK_PROFIT),
+    ):
+        held = Account(10_000.0, amount, 1_000.0, 100.0)
+        (step,) = play([STILL, bar], [1.0], held, stop_loss=0.1, take_profit=0.05, **HOLD)
+        assert step.outcome["events"] == events
+
+
+def test_a_mark_price_that_more_than_halves_is_met_on_its_straight_way() -> None:
+    # Mark 1 000 -> 400 meets the stop of 900 after a sixth, where last, on its way 1 020 -> 420, is at 920: sold at
+    # 919.08 -> 919.0: loss 810, fee 4.595. A short's: mark 1 000 -> 2 200 meets 1 100 after a twelfth, last 1 020 ->
+    # 2 220 is at 1 120: bought at 1 121.12 -> 1 121.2: loss 1 212, fee 5.606.
+    bar = (1_020.0, 1_020.0, 420.0, 1_020.0, 1_000.0, 1_000.0, 400.0, 1_000.0)
+    (step,) = play([STILL, bar], [0.5], LONG_10, stop_loss=0.1)
+    assert step.account == pytest.approx((9_185.405, 0.0, 0.0, 0.0), abs=1e-11)
+    bar = (1_020.0, 2_220.0, 1_020.0, 1_019.0, 1_000.0, 2_200.0, 1_000.0, 999.0)
+    (step,) = play([STILL, bar], [-0.5], SHORT_10, stop_loss=0.1)
+    assert step.account == pytest.approx((8_782.394, 0.0, 0.0, 0.0), abs=1e-11)
 
 
 def test_a_stop_is_rounded_to_the_tick_toward_the_entry() -> None:

@@ -205,6 +205,33 @@ def test_a_random_position_is_short_flat_or_long_alike_and_costs_nothing(observe
     )
 
 
+def test_a_random_position_keeps_the_reserve_of_the_brackets_limit_free(observed: ObservedMarket) -> None:
+    # At leverage 150 the limit is 300 000, of which 98 % are 294 000; 100 times 2 970 would be 297 000.
+    trading = replace(TRADING, initial_balance=2_970.0, leverage=150, max_exposure=100.0)
+    many = Simulator(observed, trading, RANDOM, Period(), 50)
+    many.seed(np.arange(50))
+    many.reset(many.new_observations())
+    held = many.states["position_amount"] != 0.0
+    assert held.any()
+    notional = np.abs(many.states["position_amount"]) * observed.market.bars["close"][many.states["bar"]]
+    assert (notional[held] <= 294_000.0 + 1e-6).all()
+    assert (notional[held] > 294_000.0 - 0.001 * 70_000.0).all()
+
+
+def test_each_thing_that_is_random_in_an_episode_has_a_draw_of_its_own(observed: ObservedMarket) -> None:
+    many = simulator(observed, 5, RANDOM)
+    many.seed(np.arange(5) + 40)
+    many.states["episode"] = 3
+    many.reset(many.new_observations())
+    for key, state in zip(range(40, 45), many.states, strict=True):
+        start, position, fee, slippage = (uniform(key, 3, draw) for draw in range(4))
+        assert state["bar"] == 5 + int(start * 272)
+        assert np.sign(state["position_amount"]) == np.floor(position * 3.0) - 1.0
+        assert state["taker_fee"] == pytest.approx(0.0005 * (0.4 + 1.3 * fee))
+        assert state["maker_fee"] == pytest.approx(0.0002 * (0.4 + 1.3 * fee))
+        assert state["slippage_scale"] == pytest.approx(3.0 * slippage)
+
+
 def test_without_randomness_an_account_begins_flat_at_the_first_bar(observed: ObservedMarket) -> None:
     states = drawn(observed, FROM_FIRST_BAR, 3)
     assert states["bar"].tolist() == [5] * 3
