@@ -55,7 +55,7 @@ UNITS_PER_USDT: Final = 1e8  # the exchange books in units of 1e-8
 HALF: Final = 0.5
 BINARY_ERROR: Final = 3.0 * 2.0**-53  # of a number: what a few binary fractions may miss
 MOST_DOUBT: Final = 0.1  # units of a booking; beyond, binary fractions no longer tell a half
-GRID_TOLERANCE: Final = 1e-9  # of a tick or step: what binary fractions may miss a grid point by
+GRID_TOLERANCE: Final = 1e-9  # ticks or steps: what binary fractions may miss a grid point by, besides BINARY_ERROR
 BOUND_TOLERANCE: Final = 1e-12  # of a bound: what binary fractions may miss it by
 
 Brackets = NDArray[np.float64]
@@ -145,23 +145,29 @@ def exceeds(value: float, bound: float) -> bool:
 
 
 @kernel
+def _whole(number: float) -> float:
+    """Return the largest whole number not above one that is not negative, but for what binary fractions miss."""
+    return float(np.floor(number * (1.0 + BINARY_ERROR) + GRID_TOLERANCE))
+
+
+@kernel
 def round_price_down(price: float, terms: Terms) -> float:
     """Return the highest tick not above a price."""
-    ticks = np.floor(price / terms.tick_size + GRID_TOLERANCE)
+    ticks = _whole(price / terms.tick_size)
     return float(np.rint(ticks * terms.tick_size * terms.price_scale) / terms.price_scale)
 
 
 @kernel
 def round_price_up(price: float, terms: Terms) -> float:
     """Return the lowest tick not below a price."""
-    ticks = np.ceil(price / terms.tick_size - GRID_TOLERANCE)
+    ticks = np.ceil(price / terms.tick_size * (1.0 - BINARY_ERROR) - GRID_TOLERANCE)
     return float(np.rint(ticks * terms.tick_size * terms.price_scale) / terms.price_scale)
 
 
 @kernel
 def round_amount(amount: float, terms: Terms) -> float:
     """Return a signed amount rounded toward zero to the step size."""
-    steps = np.floor(abs(amount) / terms.step_size + GRID_TOLERANCE)
+    steps = _whole(abs(amount) / terms.step_size)
     size = np.rint(steps * terms.step_size * terms.amount_scale) / terms.amount_scale
     return float(size if amount > 0.0 else -size)
 
@@ -209,7 +215,7 @@ def initial_margin(account: Account, mark_price: float, terms: Terms) -> float:
 def bracket_of(notional: float, terms: Terms, brackets: Brackets) -> int:
     """Return the row of the bracket with floor < notional <= cap; the last one beyond all caps."""
     row = terms.first_bracket
-    while row < terms.last_bracket and notional > brackets[row, CAP]:
+    while row < terms.last_bracket and exceeds(notional, brackets[row, CAP]):
         row += 1
     return row
 

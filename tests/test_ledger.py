@@ -692,11 +692,27 @@ def test_a_liquidation_in_the_lowest_bracket_closes_the_position() -> None:
 
 
 def test_a_position_hardly_above_a_cap_is_reduced_by_one_step() -> None:
-    # 10 at 1 000.0000000001 is over 10 000 by less than what binary fractions may miss a step by. Margin 99.999 is
-    # under 100; 0.001 sold pay a fee of 0.1 %, 0.001: 99.998 is over 9.999 * 10 = 99.99.
+    # With steps of a coin 10 at 1 000.00000001 are over 10 000 by a hundredth of a billionth: less than what binary
+    # fractions may miss a step by. Margin 99.9999999 is under 100; 1 coin sold pays a fee of 0.1 %, 1: 98.9999999 is
+    # over 9 * 10 = 90.
+    terms = one_terms(liquidation_fee=0.001, step_size=1.0, amount_scale=1.0)
+    result = liquidated(isolated(500.0, 10.0, 1_000.0, 99.9999999), 1_000.00000001, terms, BRACKETS)
+    assert result.account == pytest.approx((499.0, 9.0, 1_000.0, 98.9999999), abs=1e-7)
+
+
+def test_a_position_on_a_cap_but_for_binary_fractions_is_in_the_lower_bracket() -> None:
+    # 30 at 333.3333333333333 is 10 000 but for the last digit, which is over it: the lowest bracket closes whole.
     terms = one_terms(liquidation_fee=0.001)
-    result = liquidated(isolated(500.0, 10.0, 1_000.0, 99.999), 1_000.0000000001, terms, BRACKETS)
-    assert result.account == pytest.approx((499.999, 9.999, 1_000.0, 99.998), abs=1e-9)
+    for price in (10_000.0 / 30.0, float(np.nextafter(10_000.0 / 30.0, 1e9))):
+        result = liquidated(isolated(500.0, 30.0, price, 99.0), price, terms, BRACKETS)
+        assert result.account.position_amount == 0.0
+        assert result.notional == pytest.approx(10_000.0)
+
+
+def test_a_liquidation_keeps_whole_steps_however_many_they_are() -> None:
+    # 300 million steps of 0.001 at 0.1 are 30 000: kept are exactly 100 000 coins, 10 000 USDT.
+    result = ledger.liquidate(isolated(1e3, 300_000.0, 0.1, 499.0), 0.1, one_terms(), BRACKETS)
+    assert result.account.position_amount == 100_000.0
 
 
 def test_a_loss_beyond_the_isolated_wallet_is_borne_by_the_insurance_fund() -> None:

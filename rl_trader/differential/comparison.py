@@ -61,7 +61,7 @@ class Comparison:
         """Compare bar ``t``; where they differ the books go on from the kernel's account."""
         self._tally.steps += 1
         scale = self._notional(before, played.account, t)
-        if played.events != booked.events or [kind for kind, _ in played.lines] != [kind for kind, _ in booked.lines]:
+        if played.events != booked.events or [kind for kind, _ in played.lines] != [line[0] for line in booked.lines]:
             self._differ_in_course(before, played, booked, scale, t)
             return
         has_differed = self._differs_in_lines(played, booked, scale, t)
@@ -83,11 +83,11 @@ class Comparison:
 
     def _differs_in_lines(self, played: KernelBar, booked: BooksBar, scale: float, t: int) -> bool:
         has_differed = False
-        for (kind, amount), (_, exact) in zip(played.lines, booked.lines, strict=True):
+        for (kind, amount), (_, other, exact) in zip(played.lines, booked.lines, strict=True):
             self._tally.bookings[kind.value] += 1
-            if amount == round_half_even(exact):
+            if amount == other:
                 continue
-            if abs(amount - round_half_even(exact)) > 1:
+            if abs(amount - other) > 1:
                 self._unexplained(t, f"{kind.value} {amount} and {exact} units")
             elif is_near_half(exact, scale):
                 self._tally.reasons[HALF_UNIT] += 1
@@ -128,14 +128,14 @@ class Comparison:
     def _differ_in_course(self, before: Account, played: KernelBar, booked: BooksBar, scale: float, t: int) -> None:
         """Name the reason why other things happened: the first line that differs, or a level that is met or not."""
         pairs = zip(played.lines, booked.lines, strict=False)
-        first = next((exact for (_, amount), (_, exact) in pairs if amount != round_half_even(exact)), None)
+        first = next((exact for (_, amount), (_, other, exact) in pairs if amount != other), None)
         if first is not None and is_near_half(first, scale):
             self._tally.reasons[HALF_UNIT] += 1
             self._tally.reasons[COURSE] += 1
         elif self._meets_level(before, played, t):
             self._tally.reasons[LEVEL] += 1
         else:
-            told = [(kind.value, float(exact)) for kind, exact in booked.lines]
+            told = [(kind.value, amount) for kind, amount, _ in booked.lines]
             kernel = [(kind.value, amount) for kind, amount in played.lines]
             self._unexplained(t, f"events {played.events} and {booked.events}, lines {kernel} and {told}")
         self._books.take_over(played.account)
@@ -153,11 +153,6 @@ class Comparison:
 
     def _unexplained(self, t: int, what: str) -> None:
         self._tally.unexplained.append(f"{self._place} bar {t}: {what}")
-
-
-def round_half_even(exact: Decimal) -> int:
-    """Return an amount in units as it is booked."""
-    return int(exact.to_integral_value(ROUND_HALF_EVEN))
 
 
 def is_near_half(exact: Decimal, notional: float) -> bool:

@@ -61,7 +61,7 @@ class BooksBar(NamedTuple):
     """What the books did in one bar."""
 
     events: int
-    lines: tuple[tuple[IncomeKind, Decimal], ...]  # kind, and amount in units before its rounding
+    lines: tuple[tuple[IncomeKind, int, Decimal], ...]  # kind, and amount in units, and before it was rounded to them
 
 
 class Answers(NamedTuple):
@@ -166,7 +166,8 @@ class Books:
         events = 0
         for event in result.events:
             events |= KERNEL_EVENTS.get(event, 0)
-        return BooksBar(events, tuple((line.kind, line.before_rounding / UNIT) for line in result.lines))
+        lines = ((line.kind, int(line.amount / UNIT), line.before_rounding / UNIT) for line in result.lines)
+        return BooksBar(events, tuple(lines))
 
     def move_margin(self, cash: float, mark_price: float) -> None:
         """Move isolated margin, if the exchange lets it."""
