@@ -4,6 +4,8 @@ Plain dataclasses without a heavy import, so that command lines can show them at
 """
 
 import math
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -49,6 +51,8 @@ class TradingConfig:
     """What backs a position: its own margin, or the whole wallet."""
     leverage: int = 5
     """Initial leverage set on the symbol: the initial margin is the notional over it."""
+    symbol_leverage: tuple[str, ...] = ()
+    """Leverage of single symbols where it differs, as BTCUSDT=10."""
     max_exposure: float = 1.0
     """Notional over margin balance at action 1 or -1."""
     rebalance_band: float = 0.1
@@ -77,7 +81,11 @@ class TradingConfig:
         self._require(is_number(balance) and balance > 0.0, "initial_balance", "a positive amount of USDT")
         self._require(self.margin_mode in ("isolated", "cross"), "margin_mode", "isolated or cross")
         self._require(is_whole(leverage) and leverage >= 1, "leverage", "a whole number from 1")
-        is_exposure = is_number(exposure) and 0.0 < exposure <= leverage
+        pairs = self.symbol_leverage if isinstance(self.symbol_leverage, tuple | list) else (None,)
+        are_pairs = all(isinstance(pair, str) and re.fullmatch(r"[^=]+=[1-9]\d*", pair) for pair in pairs)
+        self._require(are_pairs, "symbol_leverage", "symbols with whole numbers from 1, as BTCUSDT=10")
+        least = min([leverage, *self._symbol_leverages().values()])
+        is_exposure = is_number(exposure) and 0.0 < exposure <= least
         self._require(is_exposure, "max_exposure", "above 0 and at most the leverage")
         self._require(is_number(band) and 0.0 <= band < 1.0, "rebalance_band", "a fraction from 0 to below 1")
         is_reserve = is_number(reserve) and 0.0 <= reserve <= MAX_RESERVE
@@ -93,6 +101,27 @@ class TradingConfig:
         are_fractions = all(is_number(level) and -1.0 <= level <= 1.0 for level in levels)
         self._require(are_fractions, "levels", "fractions from -1 to 1")
         self._require(len(set(levels)) == len(levels) != 1, "levels", "two or more different numbers")
+
+    def leverage_of(self, symbol: str) -> int:
+        """Return the leverage that is set on a symbol."""
+        return self._symbol_leverages().get(symbol, self.leverage)
+
+    def check_symbols(self, symbols: Collection[str]) -> None:
+        """Refuse a leverage of a symbol that is not traded.
+
+        Raises:
+            ConfigError: If ``symbol_leverage`` names another symbol.
+        """
+        strange = [symbol for symbol in self._symbol_leverages() if symbol not in symbols]
+        if strange:
+            raise ConfigError(
+                f"symbol_leverage must name symbols that are traded ({', '.join(symbols)}), was {strange[0]}; "
+                "change trading.symbol_leverage"
+            )
+
+    def _symbol_leverages(self) -> dict[str, int]:
+        pairs = (pair.split("=") for pair in self.symbol_leverage)
+        return {symbol: int(leverage) for symbol, leverage in pairs}
 
     def _require(self, is_met: bool, name: str, wanted: str) -> None:
         if not is_met:

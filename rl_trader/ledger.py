@@ -370,7 +370,8 @@ def liquidate(account: Account, price: float, terms: Terms, brackets: Brackets) 
     amount = sum_of_amounts(kept, -held, terms)
     notional = abs(amount) * price
     realized = booked_profit(-amount * (price - account.entry_price), notional)
-    backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
+    # An order at a last price far from the mark price may have left the wallet with less than the isolated wallet.
+    backing = min(account.isolated_wallet, account.wallet_balance) if terms.is_isolated else account.wallet_balance
     left = max(min(margin_left, booked(backing + realized)), 0.0)
     fee = -min(booked(notional * terms.liquidation_fee), left)
     insurance = 0.0

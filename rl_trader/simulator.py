@@ -33,11 +33,12 @@ def _typical_price(observed: ObservedMarket, symbol: int) -> float:
 def _check_bracket(observed: ObservedMarket, trading: TradingConfig) -> None:
     wanted = trading.initial_balance * trading.max_exposure
     for terms in observed.market.terms:
-        allowed = terms.max_notional(trading.leverage)
+        leverage = trading.leverage_of(terms.symbol)
+        allowed = terms.max_notional(leverage)
         if wanted > allowed:
             raise ConfigError(
                 f"max_exposure {trading.max_exposure} of {trading.initial_balance:,.0f} USDT is a notional of"
-                f" {wanted:,.0f} USDT, and {terms.symbol} allows {allowed:,.0f} USDT at leverage {trading.leverage};"
+                f" {wanted:,.0f} USDT, and {terms.symbol} allows {allowed:,.0f} USDT at leverage {leverage};"
                 " lower one of the three"
             )
 
@@ -54,7 +55,8 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
     row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
     row["reserve"] = trading.reserve
     row["initial_balance"] = trading.initial_balance
-    row["ruin_balance"] = smallest / min(trading.max_exposure, trading.leverage * (1.0 - trading.reserve))
+    leverage = min(trading.leverage_of(symbol) for symbol in observed.market.symbols)
+    row["ruin_balance"] = smallest / min(trading.max_exposure, leverage * (1.0 - trading.reserve))
     row["limit_distance"] = trading.limit_distance or 0.0
     row["half_spread"] = trading.slippage.half_spread
     row["sqrt_impact"] = trading.slippage.sqrt_impact

@@ -63,12 +63,15 @@ def kernel_terms(
         (num_symbols,) of ``TERMS_DTYPE`` and the brackets (num_rows, 4) of all symbols one below the other.
 
     Raises:
-        ContractError: If a symbol does not allow the leverage.
+        ConfigError: If a leverage is given for a symbol that is not among them.
+        ContractError: If a symbol does not allow its leverage.
     """
+    trading.check_symbols([symbol.symbol for symbol in terms])
     table = np.zeros(len(terms), TERMS_DTYPE)
     rows: list[tuple[float, float, float, float]] = []
     for row, symbol in zip(table, terms, strict=True):
-        symbol.check_leverage(trading.leverage)
+        leverage = trading.leverage_of(symbol.symbol)
+        symbol.check_leverage(leverage)
         row["tick_size"] = float(symbol.tick_size)
         row["price_scale"] = _scale(float(symbol.tick_size))
         lot = order_lot(symbol, trading)
@@ -79,8 +82,8 @@ def kernel_terms(
         row["min_notional"] = symbol.min_notional
         row["taker_fee"], row["maker_fee"] = charged_fees(symbol, trading)
         row["liquidation_fee"] = symbol.liquidation_fee
-        row["leverage"] = trading.leverage
-        row["max_notional"] = symbol.max_notional(trading.leverage)
+        row["leverage"] = leverage
+        row["max_notional"] = symbol.max_notional(leverage)
         row["highest_buy"] = min(symbol.multiplier_up, 1.0 + symbol.market_take_bound)
         row["lowest_sell"] = max(symbol.multiplier_down, 1.0 - symbol.market_take_bound)
         row["highest_limit"] = symbol.multiplier_up

@@ -721,6 +721,17 @@ def test_a_loss_beyond_the_isolated_wallet_is_borne_by_the_insurance_fund() -> N
     assert result == (Account(5_000.0, 0.0, 0.0, 0.0), 94_000.0, 0.0, 1_000.0)
 
 
+def test_an_isolated_liquidation_leaves_no_wallet_below_zero() -> None:
+    # Half of 10 long from 1 000 at 10 times was sold at a last price of 880, far under the mark of 905: 1 000 - 600
+    # leave a wallet of 400 beside an isolated wallet of 500. At 905 the other half loses 475, and the fund bears 75.
+    terms = one_terms(leverage=10.0)
+    held = ledger.apply_fill(Account(1_000.0, 10.0, 1_000.0, 1_000.0), -5.0, 880.0, 0.0, terms).account
+    assert held == (400.0, 5.0, 1_000.0, 500.0)
+    result = liquidated(held, 905.0, terms, BRACKETS)
+    assert result.account == (0.0, 0.0, 0.0, 0.0)
+    assert (result.fee, result.insurance) == (0.0, 75.0)
+
+
 def test_a_loss_beyond_the_wallet_leaves_a_cross_account_with_nothing() -> None:
     # Short 40 at 1 000 with a wallet of 7 000; at 1 200 the loss is 8 000.
     terms = one_terms(is_isolated=False)

@@ -323,20 +323,18 @@ def test_a_stop_slips_as_any_market_order_and_has_no_price_band() -> None:
     assert result.lines[0].amount == 2 * (D("902.5") - 1000)
 
 
-def test_a_stop_on_a_level_that_thirds_make_is_that_tick() -> None:
-    # (1 * 1 000 + 2 * 1 001) / 3 * 0.9 = 900.6 and, sold, * 1.2 = 1 200.8; a tick nearer the price meets nothing.
-    conduct = replace(ON_LAST, stop_loss=D("0.1"))
-    held = books("1")
-    held.fill("X", D(2), D(1001), FREE)
-    held.move_margin("X", D(1000), {"X": D(1000)})
-    assert play(held.copy(), bar("1000 900.7 1000 1000"), conduct=conduct).events == set()
-    assert play(held, bar("1000 900.6 1000 1000"), conduct=conduct).events == {Event.STOP_LOSS}
-    conduct = replace(ON_LAST, stop_loss=D("0.2"))
-    held = books("-1")
-    held.fill("X", D(-2), D(1001), FREE)
-    held.move_margin("X", D(1000), {"X": D(1000)})
-    assert play(held.copy(), bar("1000 1000 1200.7 1000"), conduct=conduct).events == set()
-    assert play(held, bar("1000 1000 1200.8 1000"), conduct=conduct).events == {Event.STOP_LOSS}
+def test_a_level_that_thirds_make_is_on_its_tick() -> None:
+    # Stop at (1 * 1 000 + 2 * 1 001) / 3 * 0.9 = 900.6; a short's profit at (1 * 1 001 + 2 * 1 000) / 3 * 0.9 = 900.3.
+    # A tick nearer the price meets nothing.
+    for amount, first, second, conduct, level, event in [
+        ("1", "1000", "1001", replace(ON_LAST, stop_loss=D("0.1")), "900.6", Event.STOP_LOSS),
+        ("-1", "1001", "1000", replace(ON_LAST, take_profit=D("0.1")), "900.3", Event.TAKE_PROFIT),
+    ]:
+        held = books(amount, first)
+        held.fill("X", 2 * D(amount), D(second), FREE)
+        held.move_margin("X", D(1000), {"X": D(1000)})
+        assert play(held.copy(), bar(f"1000 {D(level) + D('0.1')} 1000 1000"), conduct=conduct).events == set()
+        assert play(held, bar(f"1000 {level} 1000 1000"), conduct=conduct).events == {event}
 
 
 def test_a_position_liquidated_in_part_walks_on_with_its_new_liquidation_price() -> None:

@@ -93,12 +93,14 @@ def test_without_a_position_or_with_enough_behind_a_long_there_is_no_liquidation
 def test_at_a_step_between_brackets_the_first_price_that_is_not_enough_liquidates(
     amount: int, at_edge: str, margin_at_zero: str, price: str
 ) -> None:
-    lower, upper = brackets([("10000", "0.05", 20), ("50000", "0.1", 10)])
-    stepped = (lower, replace(upper, amount=D(at_edge)))
-    # From 1: what stands behind it, so that its margin is the amount above plus or minus the notional.
-    collateral = D(margin_at_zero) + amount
-    found = solve_liquidation_price(Position(D(amount), D(1), collateral), collateral, stepped)
-    assert near(found, price)
+    # The same with a bracket below, which takes 1 000 * 0.04 = 40 off every maintenance margin above it.
+    for below in ([], [("1000", "0.01", 50)]):
+        *rest, lower, upper = brackets([*below, ("10000", "0.05", 20), ("50000", "0.1", 10)])
+        stepped = (*rest, lower, replace(upper, amount=D(at_edge) + lower.amount))
+        # From 1: what stands behind it, so that its margin is the amount above plus or minus the notional.
+        collateral = D(margin_at_zero) - lower.amount + amount
+        found = solve_liquidation_price(Position(D(amount), D(1), collateral), collateral, stepped)
+        assert near(found, price)
 
 
 def test_a_liquidation_price_can_lie_beyond_every_bracket() -> None:
@@ -235,3 +237,15 @@ def test_a_notional_on_a_cap_belongs_to_the_bracket_below_it() -> None:
     books = holding(terms("X", SMALL), "3", "4000", "2100")
     liquidate(books, "X", liquidation_price(books, "X", {}), {})
     assert (books.positions["X"], books.wallet_balance) == (FLAT, D(0))
+
+
+def test_an_isolated_liquidation_leaves_no_wallet_below_zero() -> None:
+    # 10 from 1 000 at 10 times; half sold at 880: 1 000 - 600 = 400 in the wallet, 500 set aside. At 905 the rest loses
+    # 475: the fund bears 75.
+    books = account("1000", BTC)
+    books.set_symbol(BTC, "isolated", 10)
+    books.fill("BTCUSDT", D(10), D(1000), FREE)
+    books.fill("BTCUSDT", D(-5), D(880), FREE)
+    assert (books.wallet_balance, books.positions["BTCUSDT"].isolated_wallet) == (D(400), D(500))
+    liquidate(books, "BTCUSDT", D(905), {})
+    assert (books.wallet_balance, books.positions["BTCUSDT"]) == (D(0), FLAT)

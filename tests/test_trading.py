@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from rl_trader.config import TradingConfig
 from rl_trader.contract import load_terms
+from rl_trader.errors import ConfigError, ContractError
 from rl_trader.trading import charged_fees, kernel_terms, order_lot, smallest_order
 
 BITCOIN = load_terms("BTCUSDT")
@@ -53,3 +55,36 @@ def test_market_orders_are_held_to_the_stricter_bound_and_limit_orders_to_their_
     row = kernel_terms([terms], MARKET)[0][0]
     assert (row["highest_buy"], row["lowest_sell"]) == (1.05, 0.97)
     assert (row["highest_limit"], row["lowest_limit"]) == (1.1, 0.97)
+
+
+def test_each_symbol_may_have_its_own_leverage() -> None:
+    other = replace(BITCOIN, symbol="OTHERUSDT")
+    trading = TradingConfig(leverage=5, symbol_leverage=("OTHERUSDT=20",))
+    assert (trading.leverage_of("BTCUSDT"), trading.leverage_of("OTHERUSDT")) == (5, 20)
+    table, _ = kernel_terms([BITCOIN, other], trading)
+    assert table["leverage"].tolist() == [5.0, 20.0]
+    # Caps of 480 million at 5 times and of 100 million at 20 times.
+    assert table["max_notional"].tolist() == [480e6, 100e6]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"symbol_leverage": ("BTCUSDT",)}, "as BTCUSDT=10"),
+        ({"symbol_leverage": ("BTCUSDT=0",)}, "as BTCUSDT=10"),
+        ({"symbol_leverage": ("BTCUSDT=1.5",)}, "as BTCUSDT=10"),
+        ({"symbol_leverage": ("=3",)}, "as BTCUSDT=10"),
+        ({"symbol_leverage": "BTCUSDT=3"}, "as BTCUSDT=10"),
+        ({"symbol_leverage": ("BTCUSDT=2",), "max_exposure": 3.0}, "max_exposure must be above 0 and at most"),
+    ],
+)
+def test_a_leverage_that_is_none_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TradingConfig(leverage=5, **changes)
+
+
+def test_a_leverage_of_a_symbol_that_is_not_traded_or_too_high_is_refused() -> None:
+    with pytest.raises(ConfigError, match="ETHUSDT"):
+        kernel_terms([BITCOIN], TradingConfig(symbol_leverage=("ETHUSDT=3",)))
+    with pytest.raises(ContractError, match="from 1 to 150"):
+        kernel_terms([BITCOIN], TradingConfig(symbol_leverage=("BTCUSDT=151",)))

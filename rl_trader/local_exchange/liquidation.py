@@ -102,19 +102,22 @@ def liquidate(account: Account, symbol: str, mark_price: Decimal, marks: Marks) 
 
 def _liquidate_part(account: Account, symbol: str, mark_price: Decimal, margin: Decimal) -> list[IncomeLine]:
     terms, position = account.setting(symbol).terms, account.positions[symbol]
-    backing, is_isolated = account.backing(symbol), account.setting(symbol).is_isolated
+    isolated_wallet, is_isolated = position.isolated_wallet, account.setting(symbol).is_isolated
+    # A trade at a last price far from the mark price may have left less in the wallet than is set aside.
+    backing = min(account.backing(symbol), account.wallet_balance)
     kept = _kept_amount(terms, position, mark_price) if booked(margin) > 0 else ZERO
     part = position.amount - kept
     account.positions[symbol] = FLAT
     realized = account.book(IncomeKind.REALIZED_PNL, symbol, part * (mark_price - position.entry_price))
-    backing += realized.amount
-    fee = min(abs(part) * mark_price * terms.liquidation_fee, max(min(margin, backing), ZERO))
+    left = backing + realized.amount
+    fee = min(abs(part) * mark_price * terms.liquidation_fee, max(min(margin, left), ZERO))
     charged = account.book(IncomeKind.LIQUIDATION_FEE, symbol, -fee)
-    backing += charged.amount
+    left += charged.amount
     if kept:
-        account.positions[symbol] = Position(kept, position.entry_price, backing if is_isolated else ZERO)
-    elif backing < 0:
-        return [realized, charged, account.book(IncomeKind.INSURANCE, symbol, -backing)]
+        isolated_wallet += realized.amount + charged.amount
+        account.positions[symbol] = Position(kept, position.entry_price, isolated_wallet if is_isolated else ZERO)
+    elif left < 0:
+        return [realized, charged, account.book(IncomeKind.INSURANCE, symbol, -left)]
     return [realized, charged]
 
 

@@ -168,6 +168,7 @@ def headline(evaluation: Evaluation) -> str:
     symbols = ", ".join(evaluation.market.symbols)
     begins = f"{trading.initial_balance:,.0f} USDT" + (" a symbol" if len(evaluation.agent) > 1 else "")
     stop = f"protective stop at {trading.stop_loss:.1%}" if trading.stop_loss else "no protective stop"
+    leverages = sorted({trading.leverage_of(symbol) for symbol in evaluation.market.symbols})
     parts = [
         f"<strong>{escape(symbols)}</strong>, {evaluation.market.interval} bars",
         f"{_day(played.since)} to {_day(played.until)} UTC",
@@ -175,7 +176,8 @@ def headline(evaluation: Evaluation) -> str:
         f"{kind} fee {', '.join(f'{fee:.3%}' for fee in fees)}",
         f"slippage {trading.slippage.half_spread:.3%}"
         + (" and impact" if trading.slippage.sqrt_impact or trading.slippage.linear_impact else ""),
-        f"{trading.margin_mode} margin, leverage {trading.leverage}, exposure at most {trading.max_exposure:g}",
+        f"{trading.margin_mode} margin, leverage {', '.join(map(str, leverages))}",
+        f"exposure at most {trading.max_exposure:g}",
         stop,
         *(f"{escape(name)} {escape(value)}" for name, value in evaluation.facts.items()),
     ]
