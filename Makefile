@@ -2,7 +2,7 @@
 #
 #   make train TRAIN="btcusdt-30m --algo dqn"     another preset
 #   make train TORCH_FLAGS="--index-url URL"      torch's CPU build, from the address on PyTorch's install page
-#   make mutation WORKERS=4 MUTANTS=400           a random sample of the mutants; all of them without MUTANTS
+#   make mutation WORKERS=4 MUTANTS=              all mutants, not a random sample of 450
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -10,7 +10,7 @@ TRAIN ?= demo
 BENCH ?=
 TORCH_FLAGS ?=
 WORKERS ?= 2
-MUTANTS ?=
+MUTANTS ?= 450
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt

@@ -156,6 +156,22 @@ def test_a_flip_closes_and_opens_within_what_the_close_leaves() -> None:
     assert legs(-1.0, Account(10_000.0, 10.0, 1_100.0, 2_200.0), max_exposure=5.0) == (-10.0, -43.965)
 
 
+def test_the_fee_counts_where_the_initial_margin_alone_would_fit() -> None:
+    # 4.9 times: 49 need 9 800 of initial margin, which is 98 % of 10 000, and a fee of 24.5 that is not there.
+    assert legs(1.0, max_exposure=4.9) == (0.0, 48.877)
+
+
+def test_nothing_is_opened_where_less_than_nothing_is_available() -> None:
+    least: dict[str, Any] = {"min_notional": 0.1}
+    # More set aside than there is: 10 000 less 10 500.
+    assert legs(1.0, Account(10_000.0, 10.0, 1_000.0, 10_500.0), terms=least) == (0.0, 0.0)
+    # 16 at 1 000 under a limit of 15 000.
+    assert legs(1.0, Account(10_000.0, 16.0, 1_000.0, 3_200.0), terms={**least, "max_notional": 15_000.0}) == (0.0, 0.0)
+    # Half a dollar of debt buys nothing and sells nothing; half a dollar of balance buys 0.001.
+    assert legs(1.0, Account(-0.5, 0.0, 0.0, 0.0), terms=least) == (0.0, 0.0)
+    assert legs(1.0, Account(0.5, 0.0, 0.0, 0.0), terms=least) == (0.0, 0.001)
+
+
 def test_an_account_with_nothing_left_opens_nothing() -> None:
     assert legs(1.0, Account(0.0, 0.0, 0.0, 0.0)) == (0.0, 0.0)
     assert legs(-1.0, Account(-5.0, 0.0, 0.0, 0.0)) == (0.0, 0.0)
@@ -250,6 +266,13 @@ def test_the_account_part_of_a_short_is_what_a_trader_reads_off_the_account() ->
         1.0,
         -0.3,
     )
+
+
+def test_the_account_part_of_a_small_balance_and_of_a_cheap_coin() -> None:
+    # A balance of 2.5 - 0.01 * 200 = 0.5: exposure 8 / 0.5 over 2, PnL -2 / 0.5.
+    assert part(Account(2.5, 0.01, 1_000.0, 2.0), MarketState(800.0, 3.0, 0.0))[:2] == (8.0, -4.0)
+    # 100 from 0.8 with 16: liquidated at (16 - 80) / -99 = 0.646465, away by (0.8 - 0.646465) / 0.8.
+    assert part(Account(1_000.0, 100.0, 0.8, 16.0), MarketState(0.8, 3.0, 0.0))[3] == 0.191919
 
 
 def test_the_account_part_in_cross_margin_is_backed_by_the_wallet() -> None:

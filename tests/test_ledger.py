@@ -106,6 +106,16 @@ def test_the_bracket_at_the_liquidation_price_counts_and_not_the_one_at_the_entr
     assert ledger.liquidation_price(short, one_terms(), BRACKETS) == pytest.approx(11_100 / 9.18)
 
 
+def test_where_rounded_amounts_leave_no_solution_the_search_ends_in_the_bracket_that_it_comes_to() -> None:
+    # An amount of 100.01 for 100 makes a step at the cap. 11 long at 1 000 with 1 099.99505: bracket 2 has its solution
+    # at a notional of (9 900.00495 - 100.01) / 0.98 = 9 999.99485, under its floor, bracket 1 at 9 900.00495 / 0.99 =
+    # 10 000.005, over its cap.
+    brackets = np.array([(10_000.0, 0.01, 0.0, 0.0), (50_000.0, 0.02, 100.01, 10_000.0)])
+    terms = one_terms(last_bracket=1)
+    price = ledger.liquidation_price(isolated(9e3, 11.0, 1_000.0, 1_099.99505), terms, brackets)
+    assert price * 11.0 == pytest.approx(10_000.005, abs=1e-6)
+
+
 def test_a_long_whose_margin_covers_its_notional_and_a_flat_account_have_no_liquidation_price() -> None:
     assert ledger.liquidation_price(isolated(9e3, 3.0, 1_000.0, 3_000.0), one_terms(), BRACKETS) == 0.0
     assert ledger.liquidation_price(isolated(9e3, 3.0, 1_000.0, 3_500.0), one_terms(), BRACKETS) == 0.0
@@ -692,12 +702,12 @@ def test_a_liquidation_in_the_lowest_bracket_closes_the_position() -> None:
 
 
 def test_a_position_hardly_above_a_cap_is_reduced_by_one_step() -> None:
-    # With steps of a coin 10 at 1 000.00000001 are over 10 000 by a hundredth of a billionth: less than what binary
-    # fractions may miss a step by. Margin 99.9999999 is under 100; 1 coin sold pays a fee of 0.1 %, 1: 98.9999999 is
-    # over 9 * 10 = 90.
-    terms = one_terms(liquidation_fee=0.001, step_size=1.0, amount_scale=1.0)
+    # With steps of half a coin 10 at 1 000.00000001 are over 10 000 by a hundredth of a billionth: less than what
+    # binary fractions may miss a step by. Margin 99.9999999 is under 100; half a coin sold pays a fee of 0.1 %, 0.5:
+    # 99.4999999 is over 9.5 * 10 = 95.
+    terms = one_terms(liquidation_fee=0.001, step_size=0.5, amount_scale=10.0)
     result = liquidated(isolated(500.0, 10.0, 1_000.0, 99.9999999), 1_000.00000001, terms, BRACKETS)
-    assert result.account == pytest.approx((499.0, 9.0, 1_000.0, 98.9999999), abs=1e-7)
+    assert result.account == pytest.approx((499.5, 9.5, 1_000.0, 99.4999999), abs=1e-7)
 
 
 def test_a_position_on_a_cap_but_for_binary_fractions_is_in_the_lower_bracket() -> None:

@@ -373,15 +373,16 @@ def test_a_short_is_stopped_on_the_mark_price_at_the_last_price_of_that_moment()
     assert step.outcome["slippage"] == pytest.approx(-11.0)
 
 
-def test_a_position_of_less_than_a_coin_is_stopped_as_any_other() -> None:
-    # Half a coin from 1 000: stop at 900 or 1 100, take-profit at 1 050 or 950.
-    for amount, bar, events in (
-        (0.5, (1_000.0, 1_000.0, 890.0, 1_000.0), STOPPED),
-        (-0.5, (1_000.0, 1_110.0, 1_000.0, 1_000.0), STOPPED),
-        (0.5, (1_000.0, 1_060.0, 1_000.0, 1_000.0), TOOK_PROFIT),
-        (-0.5, (1_000.0, 1_000.0, 940.0, 1_000.0), TOOK_PROFIT),
+@pytest.mark.parametrize("size", [0.5, 1.0])
+def test_a_position_of_a_coin_or_less_is_stopped_as_any_other(size: float) -> None:
+    # From 1 000: stop at 900 or 1 100, take-profit at 1 050 or 950.
+    for side, bar, events in (
+        (1.0, (1_000.0, 1_000.0, 890.0, 1_000.0), STOPPED),
+        (-1.0, (1_000.0, 1_110.0, 1_000.0, 1_000.0), STOPPED),
+        (1.0, (1_000.0, 1_060.0, 1_000.0, 1_000.0), TOOK_PROFIT),
+        (-1.0, (1_000.0, 1_000.0, 940.0, 1_000.0), TOOK_PROFIT),
     ):
-        held = Account(10_000.0, amount, 1_000.0, 100.0)
+        held = Account(10_000.0, side * size, 1_000.0, 200.0 * size)
         (step,) = play([STILL, bar], [1.0], held, stop_loss=0.1, take_profit=0.05, **HOLD)
         assert step.outcome["events"] == events
 
@@ -723,6 +724,10 @@ def test_a_flat_account_that_cannot_carry_an_order_is_ruined() -> None:
     (step,) = play([STILL, bar], [0.0], held, state={"last_bar": 99}, brackets=np.array([(1e9, 1e-6, 0.0, 0.0)] * 3))
     assert step.outcome["events"] & RUINED
     assert step.outcome["terminated"]
+    # Flat with just 30 it goes on.
+    for wallet, is_ruined in ((30.0, False), (29.99, True)):
+        (step,) = play([STILL, bar], [0.0], Account(wallet, 0.0, 0.0, 0.0), state={"last_bar": 99})
+        assert bool(step.outcome["events"] & RUINED) == is_ruined
     # Still holding a position, the same balance is not ruined.
     held = Account(49.0, 0.1, 1_000.0, 25.0)
     (step,) = play([STILL, bar], [1.0], held, state={"last_bar": 99}, **HOLD)
@@ -737,6 +742,18 @@ def test_an_episode_is_truncated_at_its_last_bar_and_terminated_if_it_ends_there
     held = Account(10_000.0, 10.0, 1_000.0, 1_090.0)
     (step,) = play([STILL, (880.0, 880.0, 880.0, 880.0)], [0.5], held)
     assert (bool(step.outcome["truncated"]), bool(step.outcome["terminated"])) == (False, True)
+
+
+def test_an_account_whose_episode_has_ended_stands_still_and_says_so() -> None:
+    bars = bars_of([STILL] * 3)
+    states = states_of([LONG_10], bars, bar=2, last_bar=2)
+    before = states.copy()
+    outcomes, _, ended = step_all(
+        replay.step_accounts, [-1.0], states, bars, fundings_of(bars, []), settings_table(), terms_table()
+    )
+    assert ended
+    assert outcomes["truncated"].tolist() == [True]
+    assert states.tobytes() == before.tobytes()
 
 
 def test_the_state_counts_bars_and_episodes() -> None:
