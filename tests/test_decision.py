@@ -157,8 +157,8 @@ def test_a_flip_closes_and_opens_within_what_the_close_leaves() -> None:
 
 
 def test_the_fee_counts_where_the_initial_margin_alone_would_fit() -> None:
-    # 4.9 times: 49 need 9 800 of initial margin, which is 98 % of 10 000, and a fee of 24.5 that is not there.
-    assert legs(1.0, max_exposure=4.9) == (0.0, 48.877)
+    # 4.895 times: 48.95 need 9 790 of initial margin, of 98 % of 10 000, and a fee of 24.475 that is not there.
+    assert legs(1.0, max_exposure=4.895) == (0.0, 48.877)
 
 
 def test_nothing_is_opened_where_less_than_nothing_is_available() -> None:
