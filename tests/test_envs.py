@@ -492,11 +492,11 @@ def test_the_docstring_has_the_observation_table_of_the_default() -> None:
 
 @pytest.mark.parametrize("kind", [EnvConfig, TradingConfig, EpisodeConfig, Slippage, Assumptions])
 def test_every_field_of_the_configuration_is_read(kind: Any) -> None:
+    checked = r"    def __post_init__.*?(?=\n    def |\n@|\Z)"  # a field that is only checked is not read
     sources = [
-        path.read_text()
+        re.sub(checked, "", path.read_text(), flags=re.DOTALL)
         for package in ("rl_trader", "envs", "agents")
         for path in (REPO / package).glob("*.py")
-        if path.name != "config.py"
     ]
     for field in fields(kind):
         assert any(re.search(rf"\.{field.name}\b", source) for source in sources), field.name
