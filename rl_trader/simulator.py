@@ -16,9 +16,9 @@ from rl_trader.kernels import records
 from rl_trader.ledger import UNITS_PER_USDT, Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
-from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
+from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, STATE_DTYPE
 from rl_trader.threads import Counters, Crew
-from rl_trader.trading import kernel_terms, smallest_order
+from rl_trader.trading import kernel_settings, kernel_terms, smallest_order
 
 MANY_BARS: Final = 10_000
 FROM_FIRST_BAR: Final = EpisodeConfig(episode_bars=0, random_start=False, random_position=False)
@@ -45,25 +45,14 @@ def _check_bracket(observed: ObservedMarket, trading: TradingConfig) -> None:
 
 def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: EpisodeConfig) -> NDArray[np.void]:
     """Return the settings of a replay as the kernels read them, (1,) of ``SETTINGS_DTYPE``."""
-    settings = np.zeros(1, SETTINGS_DTYPE)
+    settings = kernel_settings(trading)
     row = settings[0]
     smallest = max(
         smallest_order(terms, trading, _typical_price(observed, symbol))
         for symbol, terms in enumerate(observed.market.terms)
     )
-    row["max_exposure"] = trading.max_exposure
-    row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
-    row["reserve"] = trading.reserve
-    row["initial_balance"] = trading.initial_balance
     leverage = min(trading.leverage_of(symbol) for symbol in observed.market.symbols)
     row["ruin_balance"] = smallest / min(trading.max_exposure, leverage * (1.0 - trading.reserve))
-    row["limit_distance"] = trading.limit_distance or 0.0
-    row["half_spread"] = trading.slippage.half_spread
-    row["sqrt_impact"] = trading.slippage.sqrt_impact
-    row["linear_impact"] = trading.slippage.linear_impact
-    row["stop_loss"] = trading.stop_loss or 0.0
-    row["take_profit"] = trading.take_profit or 0.0
-    row["stop_on_mark"] = trading.stop_trigger == "mark"
     row["random_start"] = episode.random_start
     row["random_position"] = episode.random_position
     row["fee_scale_low"], row["fee_scale_high"] = episode.fee_scale

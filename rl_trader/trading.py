@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rl_trader.config import TradingConfig
 from rl_trader.contract import ContractTerms
 from rl_trader.ledger import TERMS_DTYPE
+from rl_trader.state import SETTINGS_DTYPE
 
 
 class Lot(NamedTuple):
@@ -93,3 +94,21 @@ def kernel_terms(
         rows += [(b.notional_cap, b.maint_margin_rate, b.maint_amount, b.notional_floor) for b in symbol.brackets]
         row["last_bracket"] = len(rows) - 1
     return table, np.array(rows, np.float64)
+
+
+def kernel_settings(trading: TradingConfig) -> NDArray[np.void]:
+    """Return what an account's trading sets, (1,) of ``SETTINGS_DTYPE``; what an episode sets is zero."""
+    settings = np.zeros(1, SETTINGS_DTYPE)
+    row = settings[0]
+    row["max_exposure"] = trading.max_exposure
+    row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
+    row["reserve"] = trading.reserve
+    row["initial_balance"] = trading.initial_balance
+    row["limit_distance"] = trading.limit_distance or 0.0
+    row["half_spread"] = trading.slippage.half_spread
+    row["sqrt_impact"] = trading.slippage.sqrt_impact
+    row["linear_impact"] = trading.slippage.linear_impact
+    row["stop_loss"] = trading.stop_loss or 0.0
+    row["take_profit"] = trading.take_profit or 0.0
+    row["stop_on_mark"] = trading.stop_trigger == "mark"
+    return settings

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from rl_trader.bars import BAR_DTYPE, FUNDING_DTYPE, MARK_OHLC, MS_PER_HOUR, OHLC
 from rl_trader.config import Slippage, TradingConfig
 from rl_trader.contract import Bracket, ContractTerms, load_terms
-from rl_trader.state import SETTINGS_DTYPE
-from rl_trader.trading import kernel_terms
+from rl_trader.trading import kernel_settings, kernel_terms
 
 NUM_BARS: Final = 101  # of a case; the first one is only observed
 LEVERAGES: Final = (150, 125, 100, 75, 50, 40, 25, 20, 10, 5, 4, 3, 2, 1)
@@ -53,7 +52,7 @@ def draw_case(rng: Rng) -> Case:
         terms=terms,
         trading=trading,
         slippage_scale=scale,
-        settings=_settings(trading),
+        settings=kernel_settings(trading),
         kernel_terms=table,
         brackets=brackets,
         bars=bars,
@@ -139,22 +138,6 @@ def _draw_trading(rng: Rng, terms: ContractTerms) -> TradingConfig:
 
 def _happens(rng: Rng, probability: float) -> bool:
     return bool(rng.random() < probability)
-
-
-def _settings(trading: TradingConfig) -> NDArray[np.void]:
-    settings = np.zeros(1, SETTINGS_DTYPE)
-    settings["max_exposure"] = trading.max_exposure
-    settings["rebalance_band"] = trading.rebalance_band * trading.max_exposure
-    settings["reserve"] = trading.reserve
-    settings["initial_balance"] = trading.initial_balance
-    settings["limit_distance"] = trading.limit_distance or 0.0
-    settings["half_spread"] = trading.slippage.half_spread
-    settings["sqrt_impact"] = trading.slippage.sqrt_impact
-    settings["linear_impact"] = trading.slippage.linear_impact
-    settings["stop_loss"] = trading.stop_loss or 0.0
-    settings["take_profit"] = trading.take_profit or 0.0
-    settings["stop_on_mark"] = trading.stop_trigger == "mark"
-    return settings
 
 
 def _draw_bars(
