@@ -163,6 +163,18 @@ class Assumptions:
     holes: Literal["refuse", "split"] = "refuse"
     """Missing bars: refuse the data, or split the recording there, so that no episode crosses the hole."""
 
+    def __post_init__(self) -> None:
+        for name, words in (
+            ("missing_funding", ("refuse", "zero", "base")),
+            ("missing_mark", ("refuse", "last")),
+            ("holes", ("refuse", "split")),
+        ):
+            if getattr(self, name) not in words:
+                found = getattr(self, name)
+                raise ConfigError(
+                    f"{name} must be {' or '.join(words)}, was {found!r}; change market.assumptions.{name}"
+                )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvConfig:
