@@ -114,7 +114,7 @@ def income_statement(
     simulator.keep_income()
     targets = iter(result.targets)
     rows: list[tuple[int, str, float, float]] = []
-    wallet_balance = trading.initial_balance
+    wallet_balance = float(simulator.settings["initial_balance"][0])
 
     def decide(row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
         nonlocal wallet_balance

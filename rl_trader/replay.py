@@ -11,7 +11,7 @@ The decision after bar ``t`` uses bars up to ``t`` and the account. Then, in bar
    one, on which the protective stop or take-profit triggers, at the open if the open is beyond it, and a resting order
    fills at its price where the last price trades through it.
 4. The mark path may reach the liquidation price; at equal distance liquidation comes before the stop (assumption).
-5. Funding due inside the bar is settled.
+5. Funding due inside the bar is settled; a position whose margin it leaves too small is liquidated at its mark price.
 6. The account is marked at the mark close.
 
 Settlement before the order, fills inside the bar and liquidation on the mark price: Binance FAQ "Introduction to
@@ -93,7 +93,10 @@ def play_bar(
 
     # 5. Funding inside the bar
     while due < end:
-        progress = settled(progress, fundings[due].mark_price, fundings[due].funding_rate, terms)
+        mark_price = fundings[due].mark_price
+        progress = settled(progress, mark_price, fundings[due].funding_rate, terms)
+        if ledger.is_to_be_liquidated(progress.account, mark_price, terms, brackets):
+            progress = liquidated(progress, mark_price, terms, brackets)
         due += 1
     return progress
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rl_trader.config import TradingConfig
 from rl_trader.contract import ContractTerms
-from rl_trader.ledger import TERMS_DTYPE
+from rl_trader.ledger import TERMS_DTYPE, UNITS_PER_USDT
 from rl_trader.state import SETTINGS_DTYPE
 
 
@@ -103,7 +103,7 @@ def kernel_settings(trading: TradingConfig) -> NDArray[np.void]:
     row["max_exposure"] = trading.max_exposure
     row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
     row["reserve"] = trading.reserve
-    row["initial_balance"] = trading.initial_balance
+    row["initial_balance"] = np.rint(trading.initial_balance * UNITS_PER_USDT) / UNITS_PER_USDT
     row["limit_distance"] = trading.limit_distance or 0.0
     row["half_spread"] = trading.slippage.half_spread
     row["sqrt_impact"] = trading.slippage.sqrt_impact

@@ -11,6 +11,7 @@ import pytest
 
 from rl_trader.differential.cases import draw_case
 from rl_trader.differential.comparison import HALF_UNIT, Comparison, Tally, is_near_half
+from rl_trader.differential.orders import NO_ORDER
 from rl_trader.differential.run import compare_witnesses, play_case
 from rl_trader.differential.witnesses import Books, BooksBar, Kernel, KernelBar
 from rl_trader.errors import ConfigError
@@ -54,7 +55,9 @@ def test_a_booking_that_differs_by_more_than_a_unit_is_unexplained() -> None:
         kernel, books = Kernel(case), Books(case)
         comparison = Comparison(case, kernel, books, tally, "here")
         played = KernelBar(kernel.account, 0, ((IncomeKind.COMMISSION, amount),))
-        comparison.bar(kernel.account, played, BooksBar(0, ((IncomeKind.COMMISSION, booked, Decimal(exact)),)), 1)
+        comparison.bar(
+            kernel.account, NO_ORDER, played, BooksBar(0, ((IncomeKind.COMMISSION, booked, Decimal(exact)),)), 1
+        )
         assert dict(tally.reasons) == reasons
         assert len(tally.unexplained) == unexplained
 
@@ -64,8 +67,10 @@ def test_a_line_or_an_event_that_only_one_of_them_has_is_unexplained() -> None:
     kernel, books = Kernel(case), Books(case)
     tally = Tally()
     comparison = Comparison(case, kernel, books, tally, "here")
-    comparison.bar(kernel.account, KernelBar(kernel.account, 1, ()), BooksBar(0, ()), 1)
-    comparison.bar(kernel.account, KernelBar(kernel.account, 0, ((IncomeKind.COMMISSION, 0),)), BooksBar(0, ()), 1)
+    comparison.bar(kernel.account, NO_ORDER, KernelBar(kernel.account, 1, ()), BooksBar(0, ()), 1)
+    comparison.bar(
+        kernel.account, NO_ORDER, KernelBar(kernel.account, 0, ((IncomeKind.COMMISSION, 0),)), BooksBar(0, ()), 1
+    )
     assert len(tally.unexplained) == 2
     assert all(sentence.startswith("here bar 1: events") for sentence in tally.unexplained)
 
@@ -76,7 +81,7 @@ def test_an_account_that_drifts_is_noticed() -> None:
     tally = Tally()
     books.account.wallet_balance += Decimal("0.00000001")
     Comparison(case, kernel, books, tally, "here").bar(
-        kernel.account, KernelBar(kernel.account, 0, ()), BooksBar(0, ()), 1
+        kernel.account, NO_ORDER, KernelBar(kernel.account, 0, ()), BooksBar(0, ()), 1
     )
     assert tally.unexplained == ["here bar 1: wallet off by -1 units, though every booking is equal"]
     # The books go on from the kernel's account.

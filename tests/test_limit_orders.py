@@ -161,6 +161,12 @@ def test_an_order_that_would_fill_at_once_is_refused() -> None:
     assert (step.account.entry_price, step.outcome["events"]) == (1_010.0, FILLED)
 
 
+def test_an_order_that_would_fill_at_once_is_refused_however_large_its_own_impact() -> None:
+    # At an open of 960 the best offer is 960.96 -> 961.0, under the limit of 990, whatever 20 of it would cost.
+    step = rest((960.0, 1_000.0, 950.0, 990.0), 1.0, linear_impact=1.0)
+    assert (step.account, step.outcome["events"]) == (FLAT, REFUSED_POST_ONLY)
+
+
 def test_a_limit_price_too_far_from_the_mark_price_is_refused() -> None:
     # PERCENT_PRICE 0.95: a sell at 1 010 may not lie under 0.95 of the mark: 1 063.1 * 0.95 = 1 009.945 is under it,
     # 1 063.2 * 0.95 = 1 010.04 is not.

@@ -649,6 +649,22 @@ def test_funding_inside_the_bar_is_settled_on_what_a_liquidation_left() -> None:
     assert step.account == pytest.approx((8_141.9855, 10.94, 1_000.0, 1_141.9855), abs=1e-11)
 
 
+def test_funding_inside_the_bar_liquidates_at_its_mark_price_what_it_leaves_too_little_margin() -> None:
+    # 9 long from 1 000 with 180: a settlement of 9 * 1 000 * 0.01 = 90 leaves 90, the maintenance margin of 9 000
+    # * 1 %: liquidated, the fee of 112.5 finds 90. One of 0.99 % leaves 90.9: it goes on.
+    held = Account(1_000.0, 9.0, 1_000.0, 180.0)
+    (step,) = play([STILL, STILL], [0.5], held, due=[(32.0, 0.01, 1_000.0)], hours=24, **HOLD)
+    assert step.account == (820.0, 0.0, 0.0, 0.0)
+    assert (step.outcome["events"], step.outcome["liquidation"]) == (LIQUIDATED, -90.0)
+    (step,) = play([STILL, STILL], [0.5], held, due=[(32.0, 0.0099, 1_000.0)], hours=24, **HOLD)
+    assert step.account == pytest.approx((910.9, 9.0, 1_000.0, 90.9), abs=1e-11)
+    # A settlement beyond the wallet: 10 * 1 000 * 0.05 = 500 of 250 leave -250, which the insurance fund bears.
+    held = Account(250.0, 10.0, 1_000.0, 250.0)
+    (step,) = play([STILL, STILL], [0.5], held, due=[(32.0, 0.05, 1_000.0)], hours=24, rebalance_band=99.0)
+    assert step.account == (0.0, 0.0, 0.0, 0.0)
+    assert (step.outcome["insurance"], bool(step.outcome["terminated"])) == (250.0, True)
+
+
 def test_a_liquidated_position_pays_no_funding_inside_the_bar() -> None:
     held = Account(10_000.0, 10.0, 1_000.0, 1_090.0)
     bar = (1_000.0, 1_005.0, 880.0, 1_001.0)

@@ -18,6 +18,7 @@ from rl_trader.differential.cases import Case
 from rl_trader.differential.witnesses import Answers, Books, BooksBar, Kernel, KernelBar, decimal, units
 from rl_trader.ledger import Account
 from rl_trader.local_exchange.money import UNIT
+from rl_trader.state import Order
 
 HALF_UNIT: Final = "an amount within binary error of half a unit"
 FOLLOWS: Final = "an amount that depends on one that differed"
@@ -57,10 +58,10 @@ class Comparison:
         self._case, self._kernel, self._books = case, kernel, books
         self._tally, self._place = tally, place
 
-    def bar(self, before: Account, played: KernelBar, booked: BooksBar, t: int) -> None:
+    def bar(self, before: Account, order: Order, played: KernelBar, booked: BooksBar, t: int) -> None:
         """Compare bar ``t``; where they differ the books go on from the kernel's account."""
         self._tally.steps += 1
-        scale = self._notional(before, played.account, t)
+        scale = self._notional(before, order, played.account, t)
         if played.events != booked.events or [kind for kind, _ in played.lines] != [line[0] for line in booked.lines]:
             self._differ_in_course(before, played, booked, scale, t)
             return
@@ -98,10 +99,10 @@ class Comparison:
             has_differed = True
         return has_differed
 
-    def _notional(self, before: Account, after: Account, t: int) -> float:
+    def _notional(self, before: Account, order: Order, after: Account, t: int) -> float:
         bar = self._case.bars[t]
         highest = max(float(bar["high"]), float(bar["mark_high"]), before.entry_price, after.entry_price)
-        traded = abs(before.position_amount) + abs(after.position_amount)
+        traded = abs(before.position_amount) + abs(order.open_amount) + abs(after.position_amount)
         return traded * highest + abs(before.wallet_balance)
 
     def _differs_in_position(self, played: KernelBar, t: int, has_differed: bool) -> bool:

@@ -34,7 +34,7 @@ def play_case(seed: int, number: int, tally: Tally) -> None:
         before = kernel.account
         order = draw_order(rng, case, before, t - 1)
         played = kernel.play(order, t)
-        comparison.bar(before, played, books.play(order, t), t)
+        comparison.bar(before, order, played, books.play(order, t), t)
         for bit, name in EVENT_NAMES.items():
             if played.events & bit:
                 tally.events[name] += 1

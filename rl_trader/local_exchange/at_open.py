@@ -16,6 +16,7 @@ from rl_trader.local_exchange.checks import (
 from rl_trader.local_exchange.inputs import Order
 from rl_trader.local_exchange.money import ZERO, denoised
 from rl_trader.local_exchange.play import Play
+from rl_trader.local_exchange.prices import best_opposite_price
 
 
 def open_bar(play: Play, order: Order) -> None:
@@ -84,9 +85,9 @@ def _rest_limit(play: Play, order: Order) -> None:
 
 
 def _crossing_refusal(play: Play, order: Order) -> Event | None:
-    """Return whether a market order of that amount would fill at the limit price or better: then it is no maker."""
+    """Return whether the best price of the other side is the limit price or better: then it is no maker."""
     assert order.limit_price is not None
-    price = play.market_price(order.amount, play.bar.open)
+    price = best_opposite_price(play.setting.terms, play.conduct, order.amount, play.bar.open)
     would_cross = order.limit_price >= price if order.amount > 0 else order.limit_price <= price
     return Event.WOULD_CROSS if would_cross else None
 

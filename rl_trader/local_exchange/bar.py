@@ -4,7 +4,8 @@
 2. A position that is bankrupt at the mark open is liquidated there; otherwise the order fills, rests or is refused.
 3. Last and mark price walk through the bar and trigger stop-loss, take-profit and the resting order,
 4. and the liquidation.
-5. Funding due later in the bar is settled on the position then held. What still rests is taken back.
+5. Funding due later in the bar is settled on the position then held, which is liquidated at that mark price if its
+   margin is no longer enough. What still rests is taken back.
 
 Sources are those of the modules that each step is in. Units are those of :mod:`rl_trader.local_exchange.inputs`.
 """
@@ -25,7 +26,7 @@ from rl_trader.local_exchange.inputs import BookBar as BookBar
 from rl_trader.local_exchange.inputs import Conduct as Conduct
 from rl_trader.local_exchange.inputs import Order as Order
 from rl_trader.local_exchange.inputs import Settlement as Settlement
-from rl_trader.local_exchange.money import exact
+from rl_trader.local_exchange.money import denoised, exact
 from rl_trader.local_exchange.play import Play
 from rl_trader.local_exchange.positions import Marks
 from rl_trader.local_exchange.refusals import OrderError
@@ -76,13 +77,24 @@ def play_bar(
     _settle(play, due)
     open_bar(play, order)
     walk_path(play)
-    _settle(play, settlements[len(due) :])
+    for settlement in settlements[len(due) :]:
+        _settle(play, [settlement])
+        _liquidate_if_short(play, settlement.mark_price)
     return BarResult(frozenset(play.events), tuple(play.lines))
 
 
 def _settle(play: Play, settlements: Sequence[Settlement]) -> None:
     for settlement in settlements:
         play.lines += play.account.settle_funding(play.symbol, settlement.rate, settlement.mark_price)
+
+
+def _liquidate_if_short(play: Play, mark_price: Decimal) -> None:
+    """Liquidate the position if a settlement has left it no more than its maintenance margin."""
+    if not play.position.amount:
+        return
+    margin = play.account.position_margin(play.symbol, play.marks(mark_price))
+    if denoised(margin - play.account.maintenance_margin(play.symbol, mark_price)) <= 0:
+        play.liquidate(mark_price)
 
 
 def _check_order(symbol: str, order: Order, held: Decimal) -> None:

@@ -37,6 +37,15 @@ def market_price(
 
 
 @exact
+def best_opposite_price(terms: SymbolTerms, conduct: Conduct, amount: Decimal, reference_price: Decimal) -> Decimal:
+    """Return at what the smallest order of this side would be taken: half the spread away, on the tick."""
+    fraction = conduct.slippage_scale * conduct.half_spread
+    if amount > 0:
+        return terms.tick_at_or_above(reference_price * (1 + fraction))
+    return max(terms.tick_at_or_below(reference_price * (1 - fraction)), terms.tick_size)
+
+
+@exact
 def stop_level(terms: SymbolTerms, position: Position, stop_loss: Decimal) -> Decimal:
     """Return where the position's stop-loss triggers."""
     if position.amount > 0:
