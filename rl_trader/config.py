@@ -144,12 +144,19 @@ class EpisodeConfig:
     """Range of the factor on the slippage, drawn anew for every episode."""
 
     def __post_init__(self) -> None:
-        if self.episode_bars < 0:
-            raise ConfigError(f"episode_bars must not be negative, was {self.episode_bars}; 0 is the whole recording")
+        bars = self.episode_bars
+        if not (is_whole(bars) and bars >= 0):
+            raise ConfigError(f"episode_bars must be a whole number from 0, was {bars!r}; 0 is the whole recording")
+        for name in ("random_start", "random_position"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be true or false, was {getattr(self, name)!r}; change episode.{name}")
         for name in ("fee_scale", "slippage_scale"):
-            low, high = getattr(self, name)
-            if not 0.0 <= low <= high < math.inf:
-                raise ConfigError(f"{name} must be two rising factors from 0 on, was {(low, high)}")
+            factors = getattr(self, name)
+            are_two = isinstance(factors, tuple | list) and len(factors) == 2 and all(map(is_number, factors))  # noqa: PLR2004
+            if not (are_two and 0.0 <= factors[0] <= factors[1]):
+                raise ConfigError(
+                    f"{name} must be two rising factors from 0 on, was {factors!r}; change episode.{name}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ _RANGES: Final = (
     ("min_quantity", "max_quantity"),
     ("limit_min_quantity", "limit_max_quantity"),
 )
+_LARGEST: Final = Decimal("1E18")  # of a price or a quantity
+_MOST_DECIMALS: Final = 8  # that the exchange writes
 _ADVICE: Final = "read the terms again with scripts.download"
 
 
@@ -78,6 +80,8 @@ class ContractTerms:
             value = getattr(self, name)
             is_decimal = isinstance(value, Decimal) and value.is_finite()
             self._require(is_decimal and value > 0, name, "a positive decimal number")
+            is_ordinary = value < _LARGEST and int(value.normalize().as_tuple().exponent) >= -_MOST_DECIMALS
+            self._require(is_ordinary, name, f"below {_LARGEST:.0E} with at most {_MOST_DECIMALS} decimals")
         for name in _POSITIVE_FIELDS:
             value = getattr(self, name)
             self._require(is_number(value) and value > 0, name, "positive")

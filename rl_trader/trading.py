@@ -48,11 +48,9 @@ def charged_fees(terms: ContractTerms, trading: TradingConfig) -> Fees:
     return Fees(*(float(Decimal(repr(fee)) * kept) for fee in (terms.taker_fee, terms.maker_fee)))
 
 
-def _scale(step: float) -> float:
-    decimals = 0
-    while decimals < 12 and abs(step * 10**decimals - round(step * 10**decimals)) > 1e-9:  # noqa: PLR2004
-        decimals += 1
-    return float(10**decimals)
+def _scale(step: Decimal) -> float:
+    """Return 10 to the power of a step's decimals."""
+    return 10.0 ** max(-int(step.normalize().as_tuple().exponent), 0)
 
 
 def kernel_terms(
@@ -74,10 +72,10 @@ def kernel_terms(
         leverage = trading.leverage_of(symbol.symbol)
         symbol.check_leverage(leverage)
         row["tick_size"] = float(symbol.tick_size)
-        row["price_scale"] = _scale(float(symbol.tick_size))
+        row["price_scale"] = _scale(symbol.tick_size)
         lot = order_lot(symbol, trading)
         row["step_size"] = float(lot.step_size)
-        row["amount_scale"] = _scale(float(lot.step_size))
+        row["amount_scale"] = _scale(lot.step_size)
         row["min_quantity"] = float(lot.min_quantity)
         row["max_quantity"] = float(lot.max_quantity)
         row["min_notional"] = symbol.min_notional

@@ -503,3 +503,11 @@ def test_every_recorded_symbol_gets_terms_whose_tick_and_step_divide_its_data(re
             np.testing.assert_allclose(units, np.rint(units), rtol=1e-11, atol=1e-6)
         assert {"tick_size", "step_size"} <= set(terms.inferred)
     assert len(inferred) > 10
+
+
+@pytest.mark.parametrize("name", DECIMAL_FIELDS)
+@pytest.mark.parametrize("text", ["1E-9", "0.123456789", "1E400", "1E-400"])
+def test_a_decimal_that_no_exchange_writes_is_refused(name: str, text: str) -> None:
+    changes: dict[str, Any] = {name: Decimal(text)}
+    with pytest.raises(ContractError, match=f"BTCUSDT {name} must be below 1E\\+18 with at most 8 decimals"):
+        replace(load_terms("BTCUSDT"), **changes)

@@ -483,8 +483,6 @@ class Recording(NamedTuple):
 @pytest.fixture(scope="module")
 def recording(recorded_data: Path) -> Recording:
     path = recorded_data / "websocket_raw" / "btcusdt_20240808.jsonl.gz"
-    if not path.exists():
-        pytest.skip(f"no {path}; set RL_TRADER_DATA to run this test")
     with gzip.open(path, "rt") as file:
         frames = [json.loads(line.partition(" ")[2]) for line in file if "@trade" not in line]
     snapshots = [k for k, frame in enumerate(frames) if "lastUpdateId" in frame]

@@ -342,7 +342,7 @@ def test_the_settings_are_those_of_the_configuration(observed: ObservedMarket) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"episode_bars": -1}, "episode_bars must not be negative, was -1"),
+        ({"episode_bars": -1}, "episode_bars must be a whole number from 0, was -1"),
         ({"fee_scale": (1.2, 0.8)}, r"fee_scale must be two rising factors from 0 on, was \(1.2, 0.8\)"),
         ({"slippage_scale": (-0.1, 1.0)}, "slippage_scale must be two rising factors"),
         ({"slippage_scale": (0.0, float("inf"))}, "slippage_scale must be two rising factors"),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_trader.config import Assumptions, Slippage, TradingConfig
+from rl_trader.config import Assumptions, EpisodeConfig, Slippage, TradingConfig
 from rl_trader.errors import ConfigError
 
 NO_NUMBERS = (None, "0.1", math.nan, math.inf, -math.inf, True, 10**400, [0.1])
@@ -57,6 +57,19 @@ def test_numbers_of_numpy_and_whole_floats_are_numbers() -> None:
     assert (trading.initial_balance, trading.leverage, trading.max_exposure) == (70.0, 3, 3)
     spread: dict[str, Any] = {"half_spread": np.float32(0.25), "linear_impact": 0}
     assert Slippage(**spread).half_spread == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("episode_bars", value) for value in (-1, 0.5, math.nan, math.inf, "3", None)),
+        *(("random_start", value) for value in ("x", None, 1)),
+        *(("fee_scale", value) for value in ((1.0,), (2.0, 1.0), (-1.0, 1.0), (0.0, math.inf), ("a", "b"), None, 3.0)),
+    ],
+)
+def test_an_episode_that_is_none_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must"):
+        EpisodeConfig(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["missing_funding", "missing_mark", "holes"])
