@@ -134,7 +134,7 @@ def booked(cash: float) -> float:
 
 @kernel
 def booked_profit(profit: float, notional: float) -> float:
-    """Return a profit as ``booked`` does: the difference of two notionals (USDT), each as large as ``notional``."""
+    """Return a profit as ``booked`` does: the difference of two notionals (USDT), neither larger than ``notional``."""
     return _booked(profit, notional)
 
 
@@ -323,7 +323,7 @@ def apply_fill(account: Account, amount: float, price: float, fee_rate: float, t
         added = booked(abs(amount) * price / terms.leverage) if terms.is_isolated else 0.0
         wallet_balance = booked(account.wallet_balance + fee)
         return Fill(Account(wallet_balance, remaining, entry_price, booked(account.isolated_wallet + added)), 0.0, fee)
-    realized = booked_profit(-amount * (price - account.entry_price), abs(amount) * price)
+    realized = booked_profit(-amount * (price - account.entry_price), abs(amount) * max(price, account.entry_price))
     wallet_balance = booked(account.wallet_balance + realized + fee)
     if remaining == 0.0:
         return Fill(Account(wallet_balance, 0.0, 0.0, 0.0), realized, fee)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rl_trader import replay
+from rl_trader import flows, replay
 from rl_trader.backtest import backtest_targets, income_statement
 from rl_trader.config import TradingConfig
 from rl_trader.contract import load_terms
@@ -98,6 +98,13 @@ def test_an_order_beyond_the_wallet_is_borne_by_the_insurance_fund() -> None:
         (COMMISSION, -3.946, -111.946),
         (INSURANCE, 111.946, 0.0),
     ]
+
+
+def test_what_the_fund_bears_adds_to_what_a_liquidation_of_the_same_bar_booked() -> None:
+    booked = flows.Flows(-7.0, -1.0, -2.0, 0.5, -30.0, 4.0, 900.0, 3, 0, None)
+    progress = flows.with_deficit_borne(flows.Progress(Account(-12.5, 0.0, 0.0, 0.0), booked))
+    assert progress.account == (0.0, 0.0, 0.0, 0.0)
+    assert progress.flows == (-7.0, -1.0, -2.0, 0.5, -17.5, 16.5, 900.0, 3, 0, None)
 
 
 def test_a_bar_without_a_booking_writes_no_line() -> None:

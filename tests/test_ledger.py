@@ -7,7 +7,7 @@ and UDS: sample answers in Binance's documentation; LIVE: answers of fapi.binanc
 
 import json
 import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,6 +114,11 @@ def test_where_rounded_amounts_leave_no_solution_the_search_ends_in_the_bracket_
     terms = one_terms(last_bracket=1)
     price = ledger.liquidation_price(isolated(9e3, 11.0, 1_000.0, 1_099.99505), terms, brackets)
     assert price * 11.0 == pytest.approx(10_000.005, abs=1e-6)
+    # Upward, with an amount of 99.99: 9 short at 1 000 with 1 100.00505: bracket 1 has its solution at 10 100.00505
+    # / 1.01 = 10 000.005, over its cap, bracket 2 at (10 100.00505 + 99.99) / 1.02 = 9 999.99515, under its floor.
+    brackets[1, ledger.AMOUNT] = 99.99
+    price = ledger.liquidation_price(isolated(9e3, -9.0, 1_000.0, 1_100.00505), terms, brackets)
+    assert price * 9.0 == pytest.approx(9_999.99515, abs=1e-5)
 
 
 def test_a_long_whose_margin_covers_its_notional_and_a_flat_account_have_no_liquidation_price() -> None:
@@ -566,6 +571,32 @@ def test_rounding_to_the_tick_agrees_with_decimal_arithmetic(price: Decimal, tic
     assert ledger.round_price_down(float(price), terms) == float(down)
     steps = one_terms(step_size=float(size), amount_scale=10.0**decimals)
     assert ledger.round_amount(-float(price), steps) == -float(down)
+
+
+def test_numbers_on_the_grid_stay_on_it_however_many_steps_they_have() -> None:
+    # As floats these are a little under or over a whole number of thousandths, by more than a billionth of one.
+    terms = one_terms(tick_size=0.001, price_scale=1000.0)
+    for amount in (749522587.953, 853256536.527):
+        assert ledger.round_amount(amount, terms) == amount
+        assert ledger.round_price_down(amount, terms) == amount
+    for price in (272835584.086, 539432195.256):
+        assert ledger.round_price_up(price, terms) == price
+
+
+def test_bookings_are_those_of_decimal_arithmetic_where_they_meet_halves() -> None:
+    # Prices of 5 decimals and amounts of 4: profits are whole tenths of a unit of 1e-8, one in ten of them a half.
+    rng = np.random.default_rng(8)
+    terms = one_terms(tick_size=1e-5, price_scale=1e5, step_size=1e-4, amount_scale=1e4, is_isolated=False)
+    num_halves = 0
+    for _ in range(3_000):
+        size = Decimal(int(rng.integers(1, 10**7))).scaleb(-4)
+        entry, price = (Decimal(int(rng.integers(10**4, 10**7))).scaleb(-5) for _ in range(2))
+        held = Account(1e6, -float(size), float(entry), 0.0)
+        fill = ledger.apply_fill(held, float(size), float(price), 0.0, terms)
+        exact = size * (entry - price)
+        num_halves += abs(exact % Decimal("1E-8")) == Decimal("5E-9")
+        assert fill.realized_pnl == float(exact.quantize(Decimal("1E-8"), ROUND_HALF_EVEN))
+    assert num_halves > 100
 
 
 # Funding

@@ -55,6 +55,8 @@ def test_a_limit_order_rests_at_its_distance_from_the_close_on_the_tick_away_fro
     # 1 003.7 * 0.99 = 993.663 -> 993.6; 1 003.7 * 1.01 = 1 013.737 -> 1 013.8; 2 * 10 000 / 1 003.7 = 19.9262
     assert order(1.0, price=1_003.7) == (0.0, 19.926, 993.6)
     assert order(-1.0, price=1_003.7) == (0.0, -19.926, 1_013.8)
+    # One coin rests as any other amount.
+    assert order(1.0, Account(500.0, 0.0, 0.0, 0.0)) == (0.0, 1.0, 990.0)
     # Nothing is bought for nothing: 0.1 * 0.99 would round to 0.
     assert decision.limit_price(1.0, 0.1, 0.01, one_terms()) == 0.1
 

@@ -232,6 +232,15 @@ def test_each_thing_that_is_random_in_an_episode_has_a_draw_of_its_own(observed:
         assert state["slippage_scale"] == pytest.approx(3.0 * slippage)
 
 
+def test_the_drawn_start_counts_through_the_segments_in_their_order() -> None:
+    # Hours 0 to 59 and 61 to 129 are rows 0 to 59 and 60 to 128: starts after rows 5 to 58 (54) and 65 to 127 (63).
+    many = simulator(observed_market(130, holes=(60,)), 40, replace(RANDOM, episode_bars=0))
+    many.seed(np.arange(40))
+    many.reset(many.new_observations())
+    starts = [*range(5, 59), *range(65, 128)]
+    assert many.states["bar"].tolist() == [starts[int(uniform(key, 0, 0) * 117)] for key in range(40)]
+
+
 def test_without_randomness_an_account_begins_flat_at_the_first_bar(observed: ObservedMarket) -> None:
     states = drawn(observed, FROM_FIRST_BAR, 3)
     assert states["bar"].tolist() == [5] * 3
