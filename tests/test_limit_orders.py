@@ -106,6 +106,9 @@ def test_a_limit_order_fills_at_its_price_as_a_maker_where_the_bar_trades_throug
     assert (outcome["fees"], outcome["slippage"], outcome["realized_pnl"]) == (-3.96, 0.0, 0.0)
     assert outcome["traded_notional"] == 19_800.0
     assert outcome["price_pnl"] == pytest.approx(240.0)
+    # One coin of a balance of 500: fee 0.198, margin 198.
+    step = rest((1_000.0, 1_005.0, 985.0, 1_002.0), 1.0, Account(500.0, 0.0, 0.0, 0.0))
+    assert step.account == (499.802, 1.0, 990.0, 198.0)
     # Sold at 1 010: fee 4.04, margin 4 040.
     step = rest((1_000.0, 1_015.0, 995.0, 1_002.0), -1.0)
     assert step.account == (9_995.96, -20.0, 1_010.0, 4_040.0)
