@@ -8,6 +8,7 @@ account, is not drawn.
 """
 
 import logging
+import time
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +76,7 @@ class TrainingLog:
             self._baseline_scalars[name] = eval_scalars(measure(results))
             self._baseline_curves[name] = curve(portfolio(results))
         self._means = AccountMeans(observed.market.interval_ms, config.env.trading.max_exposure)
+        _wait_for_a_later_name(folder.path)
         output = TensorBoardOutputFormat(str(folder.path))
         self.logger = Logger(str(folder.path), [output])
         self._writer: SummaryWriter = output.writer
@@ -220,3 +222,14 @@ class TrainingLog:
     def _file(self) -> FileWriter:
         assert self._writer.file_writer is not None
         return self._writer.file_writer
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Wait until a new event file's name sorts behind those that are there, as TensorBoard reads them by name.
+
+    A name begins with the second in which the file was made; of one second, the order of the rest is arbitrary.
+    """
+    seconds = (int(path.name.split(".")[3]) for path in folder.glob("events.out.tfevents.*"))
+    newest = max(seconds, default=0)
+    while int(time.time()) <= newest:
+        time.sleep(0.05)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,6 +188,23 @@ def test_a_resumed_run_continues_its_curves_and_writes_its_baselines_no_third_ti
     shutil.copytree(tmp_path / "state", folder / "resume")
     resumed_run(folder).learn(ignore_progress)
     check_events_are_whole(folder)
+
+
+def test_a_resumed_run_names_its_events_after_those_of_the_second_before_whatever_the_rest_of_the_name(
+    tmp_path: Path,
+) -> None:
+    config = tiny_config(tmp_path, "short")
+    run = new_run(config, "demo")
+    with pytest.raises(TrainingInterruptedError):
+        run.learn(stop_after(1_024))
+    (first,) = run.folder.path.glob("events.out.tfevents.*")
+    # The largest of its second that there can be.
+    last_name = first.with_name(f"events.out.tfevents.{int(time.time())}.zzz.9.9")
+    first.rename(last_name)
+    resumed_run(run.folder.path).learn(ignore_progress)
+    names = sorted(run.folder.path.glob("events.out.tfevents.*"))
+    assert names[0] == last_name
+    assert steps_of(run.folder.path, "account/margin_balance") == [1_024, 2_048, 3_072, 4_096]
 
 
 def check_events_are_whole(folder: Path) -> None:
