@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from rl_trader.contract import load_terms
-from rl_trader.local_exchange.account import Account
-from rl_trader.local_exchange.income import IncomeKind, IncomeLine
-from rl_trader.local_exchange.positions import Position
-from rl_trader.local_exchange.terms import Bracket, SymbolTerms
+from rl_trader.local_exchange.books.account import Account
+from rl_trader.local_exchange.books.income import IncomeKind, IncomeLine
+from rl_trader.local_exchange.books.positions import Position
+from rl_trader.local_exchange.books.terms import Bracket, SymbolTerms
 
 D = Decimal
 

@@ -15,7 +15,7 @@ from rl_trader.differential.orders import NO_ORDER
 from rl_trader.differential.run import compare_witnesses, play_case
 from rl_trader.differential.witnesses import Books, BooksBar, Kernel, KernelBar
 from rl_trader.errors import ConfigError
-from rl_trader.local_exchange.income import IncomeKind
+from rl_trader.local_exchange.books.income import IncomeKind
 from rl_trader.state import EVENT_NAMES, NOT_REACHED, RUINED
 
 REPO = Path(__file__).parents[1]

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_trader.errors import ConfigError, DataError
-from rl_trader.local_exchange.account import Account
-from rl_trader.local_exchange.bar import NO_ORDER, BarResult, BookBar, Conduct, Event, Order, Settlement, play_bar
-from rl_trader.local_exchange.income import IncomeKind
-from rl_trader.local_exchange.play import Play
-from rl_trader.local_exchange.positions import FLAT, Position
-from rl_trader.local_exchange.refusals import OrderError
-from rl_trader.local_exchange.walk import walk_path
+from rl_trader.local_exchange.books.account import Account
+from rl_trader.local_exchange.books.bar import NO_ORDER, BarResult, BookBar, Conduct, Event, Order, Settlement, play_bar
+from rl_trader.local_exchange.books.income import IncomeKind
+from rl_trader.local_exchange.books.play import Play
+from rl_trader.local_exchange.books.positions import FLAT, Position
+from rl_trader.local_exchange.books.refusals import OrderError
+from rl_trader.local_exchange.books.walk import walk_path
 from tests.book_tables import BTC, FREE, SMALL, D, account, terms, told
 
 X = terms("X", SMALL)

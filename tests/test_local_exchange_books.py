@@ -12,13 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_trader.errors import ConfigError, ContractError, DataError, RlTraderError
-from rl_trader.local_exchange.account import Account
-from rl_trader.local_exchange.checks import Event, limit_band_refusal, market_band_refusal, opening_cost, size_refusal
-from rl_trader.local_exchange.income import IncomeKind, IncomeLine
-from rl_trader.local_exchange.liquidation import liquidate, liquidation_price
-from rl_trader.local_exchange.money import UNIT, booked, exact
-from rl_trader.local_exchange.positions import FLAT, MarginMode, Position
-from rl_trader.local_exchange.refusals import OrderError, RefusedError
+from rl_trader.local_exchange.books.account import Account
+from rl_trader.local_exchange.books.checks import (
+    Event,
+    limit_band_refusal,
+    market_band_refusal,
+    opening_cost,
+    size_refusal,
+)
+from rl_trader.local_exchange.books.income import IncomeKind, IncomeLine
+from rl_trader.local_exchange.books.liquidation import liquidate, liquidation_price
+from rl_trader.local_exchange.books.money import UNIT, booked, exact
+from rl_trader.local_exchange.books.positions import FLAT, MarginMode, Position
+from rl_trader.local_exchange.books.refusals import OrderError, RefusedError
 from tests.book_tables import (
     BTC,
     FREE,

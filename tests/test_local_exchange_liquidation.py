@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from rl_trader.local_exchange.income import IncomeKind
-from rl_trader.local_exchange.liquidation import (
+from rl_trader.local_exchange.books.income import IncomeKind
+from rl_trader.local_exchange.books.liquidation import (
     bankruptcy_price,
     liquidate,
     liquidation_price,
     margin_ratio,
     solve_liquidation_price,
 )
-from rl_trader.local_exchange.money import booked
-from rl_trader.local_exchange.positions import FLAT, Position
-from rl_trader.local_exchange.terms import Bracket
+from rl_trader.local_exchange.books.money import booked
+from rl_trader.local_exchange.books.positions import FLAT, Position
+from rl_trader.local_exchange.books.terms import Bracket
 from tests.book_tables import BTC, FREE, OLD_BTC, OLD_ETH, SMALL, D, account, brackets, holding, near, terms
 
 # Liquidation price

@@ -17,7 +17,7 @@ from rl_trader.bars import MARK_OHLC
 from rl_trader.differential.cases import Case
 from rl_trader.differential.witnesses import Answers, Books, BooksBar, Kernel, KernelBar, decimal, units
 from rl_trader.ledger import Account
-from rl_trader.local_exchange.money import UNIT
+from rl_trader.local_exchange.books.money import UNIT
 from rl_trader.state import Order
 
 HALF_UNIT: Final = "an amount within binary error of half a unit"

@@ -14,13 +14,13 @@ from rl_trader.kernels import records
 from rl_trader.ledger import Account
 from rl_trader.local_exchange import account as books
 from rl_trader.local_exchange import bar as book_bar
-from rl_trader.local_exchange.checks import Event
-from rl_trader.local_exchange.income import IncomeKind
-from rl_trader.local_exchange.liquidation import liquidation_price
-from rl_trader.local_exchange.money import UNIT
-from rl_trader.local_exchange.positions import FLAT, Position
-from rl_trader.local_exchange.refusals import RefusedError
-from rl_trader.local_exchange.terms import SymbolTerms
+from rl_trader.local_exchange.books.checks import Event
+from rl_trader.local_exchange.books.income import IncomeKind
+from rl_trader.local_exchange.books.liquidation import liquidation_price
+from rl_trader.local_exchange.books.money import UNIT
+from rl_trader.local_exchange.books.positions import FLAT, Position
+from rl_trader.local_exchange.books.refusals import RefusedError
+from rl_trader.local_exchange.books.terms import SymbolTerms
 from rl_trader.state import Costs, Order
 
 KINDS: Final = {

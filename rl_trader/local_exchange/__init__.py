@@ -1,11 +1,7 @@
-"""The local exchange's books: accounts of USD-M perpetual futures, kept in decimal arithmetic.
+"""A local exchange: the USD-M futures API on loopback, REST and WebSocket, with its own books.
 
-The books are written from the exchange's documents and share no line with the compiled account of the replay, so that
-the two can witness against each other. There is no clock in them, no input or output, no randomness and no state
-beyond the :class:`~rl_trader.local_exchange.account.Account` that a caller holds.
-
-``money`` has the arithmetic, ``terms`` what the exchange demands of a symbol, ``income`` what moves a wallet.
-``account`` is a wallet with its positions, ``liquidation`` where and how they are taken away, ``checks`` and ``prices``
-say what an order is refused for and where it fills. ``bar`` plays one bar against an account: its order (``at_open``),
-then the path of its prices (``walk``).
+Layers, each of which knows only those before it: ``books`` are accounts in decimal arithmetic; ``engine`` has orders,
+matching, conditional orders and liquidation, and neither a clock nor input or output; ``market`` replays a recording
+into it; ``protocol`` is the API's form: signatures, parameters, limits, errors; ``endpoints`` answer requests;
+``streams`` push messages; ``shells`` are sockets, clocks and faults.
 """

@@ -1,8 +1,8 @@
 """An account: one wallet, and positions in any number of symbols, each isolated or in cross margin.
 
 One-way mode, USDT collateral. The account books what it is told to and answers questions about margins; whether an
-order may be placed is asked in :mod:`rl_trader.local_exchange.checks`, what is liquidated in
-:mod:`rl_trader.local_exchange.liquidation`.
+order may be placed is asked in :mod:`rl_trader.local_exchange.books.checks`, what is liquidated in
+:mod:`rl_trader.local_exchange.books.liquidation`.
 
 Sources (read in autumn 2026): the FAQ of Binance futures "Leverage and Margin", "How to Calculate Liquidation Price of
 USD-M Futures Contracts", "Introduction to Binance Futures Funding Rates", "Futures Fee Structure". Words are the API's.
@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from rl_trader.errors import ConfigError, DataError
-from rl_trader.local_exchange.changes import check_margin_move, check_setting_change
-from rl_trader.local_exchange.income import IncomeKind, IncomeLine
-from rl_trader.local_exchange.money import ZERO, booked, exact, is_number, is_positive
-from rl_trader.local_exchange.positions import FLAT as FLAT
-from rl_trader.local_exchange.positions import MarginMode as MarginMode
-from rl_trader.local_exchange.positions import Marks, SymbolSetting, checked_mark
-from rl_trader.local_exchange.positions import Position as Position
-from rl_trader.local_exchange.refusals import OrderError
-from rl_trader.local_exchange.terms import SymbolTerms
+from rl_trader.local_exchange.books.changes import check_margin_move, check_setting_change
+from rl_trader.local_exchange.books.income import IncomeKind, IncomeLine
+from rl_trader.local_exchange.books.money import ZERO, booked, exact, is_number, is_positive
+from rl_trader.local_exchange.books.positions import FLAT as FLAT
+from rl_trader.local_exchange.books.positions import MarginMode as MarginMode
+from rl_trader.local_exchange.books.positions import Marks, SymbolSetting, checked_mark
+from rl_trader.local_exchange.books.positions import Position as Position
+from rl_trader.local_exchange.books.refusals import OrderError
+from rl_trader.local_exchange.books.terms import SymbolTerms
 
 
 class Account:

@@ -7,7 +7,7 @@
 5. Funding due later in the bar is settled on the position then held, which is liquidated at that mark price if its
    margin is no longer enough. What still rests is taken back.
 
-Sources are those of the modules that each step is in. Units are those of :mod:`rl_trader.local_exchange.inputs`.
+Sources are those of the modules that each step is in. Units are those of :mod:`rl_trader.local_exchange.books.inputs`.
 """
 
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from rl_trader.errors import DataError
-from rl_trader.local_exchange.account import Account
-from rl_trader.local_exchange.at_open import open_bar
-from rl_trader.local_exchange.checks import Event as Event
-from rl_trader.local_exchange.income import IncomeKind as IncomeKind
-from rl_trader.local_exchange.income import IncomeLine as IncomeLine
-from rl_trader.local_exchange.inputs import NO_ORDER as NO_ORDER
-from rl_trader.local_exchange.inputs import BookBar as BookBar
-from rl_trader.local_exchange.inputs import Conduct as Conduct
-from rl_trader.local_exchange.inputs import Order as Order
-from rl_trader.local_exchange.inputs import Settlement as Settlement
-from rl_trader.local_exchange.money import denoised, exact
-from rl_trader.local_exchange.play import Play
-from rl_trader.local_exchange.positions import Marks
-from rl_trader.local_exchange.refusals import OrderError
-from rl_trader.local_exchange.walk import walk_path
+from rl_trader.local_exchange.books.account import Account
+from rl_trader.local_exchange.books.at_open import open_bar
+from rl_trader.local_exchange.books.checks import Event as Event
+from rl_trader.local_exchange.books.income import IncomeKind as IncomeKind
+from rl_trader.local_exchange.books.income import IncomeLine as IncomeLine
+from rl_trader.local_exchange.books.inputs import NO_ORDER as NO_ORDER
+from rl_trader.local_exchange.books.inputs import BookBar as BookBar
+from rl_trader.local_exchange.books.inputs import Conduct as Conduct
+from rl_trader.local_exchange.books.inputs import Order as Order
+from rl_trader.local_exchange.books.inputs import Settlement as Settlement
+from rl_trader.local_exchange.books.money import denoised, exact
+from rl_trader.local_exchange.books.play import Play
+from rl_trader.local_exchange.books.positions import Marks
+from rl_trader.local_exchange.books.refusals import OrderError
+from rl_trader.local_exchange.books.walk import walk_path
 
 
 class BarResult(NamedTuple):

@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from rl_trader.errors import ConfigError, DataError
-from rl_trader.local_exchange.money import ZERO, booked, is_number, is_positive
-from rl_trader.local_exchange.terms import SymbolTerms
+from rl_trader.local_exchange.books.money import ZERO, booked, is_number, is_positive
+from rl_trader.local_exchange.books.terms import SymbolTerms
 
 Marks = Mapping[str, Decimal]
 

@@ -1,17 +1,17 @@
 """The account, the bar and what has happened so far: what the steps of one bar hand on to each other.
 
-Units are those of :mod:`rl_trader.local_exchange.inputs`.
+Units are those of :mod:`rl_trader.local_exchange.books.inputs`.
 """
 
 from decimal import Decimal
 
-from rl_trader.local_exchange.account import Account
-from rl_trader.local_exchange.checks import Event
-from rl_trader.local_exchange.income import IncomeLine
-from rl_trader.local_exchange.inputs import BookBar, Conduct, Order
-from rl_trader.local_exchange.liquidation import liquidate
-from rl_trader.local_exchange.positions import Marks, Position
-from rl_trader.local_exchange.prices import market_price
+from rl_trader.local_exchange.books.account import Account
+from rl_trader.local_exchange.books.checks import Event
+from rl_trader.local_exchange.books.income import IncomeLine
+from rl_trader.local_exchange.books.inputs import BookBar, Conduct, Order
+from rl_trader.local_exchange.books.liquidation import liquidate
+from rl_trader.local_exchange.books.positions import Marks, Position
+from rl_trader.local_exchange.books.prices import market_price
 
 
 class Play:

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Final
 
 from rl_trader.errors import ConfigError, DataError
-from rl_trader.local_exchange.money import ZERO, exact, is_number, is_positive
-from rl_trader.local_exchange.refusals import OrderError
+from rl_trader.local_exchange.books.money import ZERO, exact, is_number, is_positive
+from rl_trader.local_exchange.books.refusals import OrderError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

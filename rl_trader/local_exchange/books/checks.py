@@ -12,10 +12,10 @@ Prices in USDT per unit of the base asset, amounts in base asset and signed (pos
 from decimal import Decimal
 from enum import Enum
 
-from rl_trader.local_exchange.account import Account
-from rl_trader.local_exchange.money import ZERO, denoised, exact
-from rl_trader.local_exchange.positions import Marks
-from rl_trader.local_exchange.terms import SymbolTerms
+from rl_trader.local_exchange.books.account import Account
+from rl_trader.local_exchange.books.money import ZERO, denoised, exact
+from rl_trader.local_exchange.books.positions import Marks
+from rl_trader.local_exchange.books.terms import SymbolTerms
 
 
 class Event(Enum):

@@ -5,7 +5,7 @@ low, close; klines do not tell the order, so this is an assumption. Liquidation 
 "Liquidation Protocols"), protective orders by mark or last price (``workingType`` of the API), a resting order by
 trades beyond its price. What is met at the same point happens in that order, the worst first, which is an assumption.
 
-Units are those of :mod:`rl_trader.local_exchange.inputs`.
+Units are those of :mod:`rl_trader.local_exchange.books.inputs`.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,12 +13,12 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from rl_trader.local_exchange.checks import Event, cost_refusal
-from rl_trader.local_exchange.inputs import BookBar
-from rl_trader.local_exchange.liquidation import solve_liquidation_price
-from rl_trader.local_exchange.money import ZERO, denoised
-from rl_trader.local_exchange.play import Play
-from rl_trader.local_exchange.prices import stop_level, take_profit_level
+from rl_trader.local_exchange.books.checks import Event, cost_refusal
+from rl_trader.local_exchange.books.inputs import BookBar
+from rl_trader.local_exchange.books.liquidation import solve_liquidation_price
+from rl_trader.local_exchange.books.money import ZERO, denoised
+from rl_trader.local_exchange.books.play import Play
+from rl_trader.local_exchange.books.prices import stop_level, take_profit_level
 
 
 class Point(NamedTuple):

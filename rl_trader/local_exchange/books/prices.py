@@ -9,10 +9,10 @@ Prices in USDT per unit of the base asset, amounts and volume in base asset, sig
 
 from decimal import Decimal
 
-from rl_trader.local_exchange.inputs import Conduct
-from rl_trader.local_exchange.money import exact
-from rl_trader.local_exchange.positions import Position
-from rl_trader.local_exchange.terms import SymbolTerms
+from rl_trader.local_exchange.books.inputs import Conduct
+from rl_trader.local_exchange.books.money import exact
+from rl_trader.local_exchange.books.positions import Position
+from rl_trader.local_exchange.books.terms import SymbolTerms
 
 
 @exact

@@ -12,11 +12,11 @@ wallet's change. ``marks`` are mark prices by symbol, of the other cross positio
 from decimal import Decimal
 from typing import Final
 
-from rl_trader.local_exchange.account import Account
-from rl_trader.local_exchange.income import IncomeKind, IncomeLine
-from rl_trader.local_exchange.money import ZERO, booked, denoised, exact
-from rl_trader.local_exchange.positions import FLAT, Marks, Position, checked_mark
-from rl_trader.local_exchange.terms import Bracket, SymbolTerms
+from rl_trader.local_exchange.books.account import Account
+from rl_trader.local_exchange.books.income import IncomeKind, IncomeLine
+from rl_trader.local_exchange.books.money import ZERO, booked, denoised, exact
+from rl_trader.local_exchange.books.positions import FLAT, Marks, Position, checked_mark
+from rl_trader.local_exchange.books.terms import Bracket, SymbolTerms
 
 INFINITE: Final = Decimal("Infinity")
 

@@ -1,6 +1,7 @@
 """What the books refuse: requests that make no sense, and requests that the exchange answers with an error code.
 
-An order that is refused inside a bar is no error but an event of that bar (:mod:`rl_trader.local_exchange.checks`).
+An order that is refused inside a bar is no error but an event of that bar
+(:mod:`rl_trader.local_exchange.books.checks`).
 """
 
 from rl_trader.errors import RlTraderError

@@ -3,20 +3,20 @@
 That the liquidation engine is faster than an order at an open beyond the bankruptcy price is an assumption, as is that
 a market order fills at the open whatever its size, beyond the slippage.
 
-Units are those of :mod:`rl_trader.local_exchange.inputs`.
+Units are those of :mod:`rl_trader.local_exchange.books.inputs`.
 """
 
-from rl_trader.local_exchange.checks import (
+from rl_trader.local_exchange.books.checks import (
     Event,
     cost_refusal,
     limit_band_refusal,
     market_band_refusal,
     size_refusal,
 )
-from rl_trader.local_exchange.inputs import Order
-from rl_trader.local_exchange.money import ZERO, denoised
-from rl_trader.local_exchange.play import Play
-from rl_trader.local_exchange.prices import best_opposite_price
+from rl_trader.local_exchange.books.inputs import Order
+from rl_trader.local_exchange.books.money import ZERO, denoised
+from rl_trader.local_exchange.books.play import Play
+from rl_trader.local_exchange.books.prices import best_opposite_price
 
 
 def open_bar(play: Play, order: Order) -> None:

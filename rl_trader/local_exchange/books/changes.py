@@ -9,12 +9,12 @@ Money in USDT.
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from rl_trader.local_exchange.money import ZERO, booked, denoised
-from rl_trader.local_exchange.positions import Marks, SymbolSetting, checked_mark
-from rl_trader.local_exchange.refusals import RefusedError
+from rl_trader.local_exchange.books.money import ZERO, booked, denoised
+from rl_trader.local_exchange.books.positions import Marks, SymbolSetting, checked_mark
+from rl_trader.local_exchange.books.refusals import RefusedError
 
 if TYPE_CHECKING:
-    from rl_trader.local_exchange.account import Account
+    from rl_trader.local_exchange.books.account import Account
 
 _MODE_WITH_POSITION: Final = -4048
 _ONLY_ISOLATED: Final = -4049

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from rl_trader.errors import ContractError
-from rl_trader.local_exchange.money import denoised, exact, is_positive
+from rl_trader.local_exchange.books.money import denoised, exact, is_positive
 
 if TYPE_CHECKING:  # it brings the data store along, which the books do not need
     from rl_trader.contract import ContractTerms
