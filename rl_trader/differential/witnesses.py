@@ -12,8 +12,8 @@ from rl_trader.differential.cases import Case
 from rl_trader.income import INCOME_DTYPE, MOST_LINES
 from rl_trader.kernels import records
 from rl_trader.ledger import Account
-from rl_trader.local_exchange import account as books
-from rl_trader.local_exchange import bar as book_bar
+from rl_trader.local_exchange.books import account as books
+from rl_trader.local_exchange.books import bar as book_bar
 from rl_trader.local_exchange.books.checks import Event
 from rl_trader.local_exchange.books.income import IncomeKind
 from rl_trader.local_exchange.books.liquidation import liquidation_price

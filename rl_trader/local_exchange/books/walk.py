@@ -11,40 +11,17 @@ Units are those of :mod:`rl_trader.local_exchange.books.inputs`.
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any
 
 from rl_trader.local_exchange.books.checks import Event, cost_refusal
 from rl_trader.local_exchange.books.inputs import BookBar
+from rl_trader.local_exchange.books.legs import Hit, Point, Trigger, first_hit
 from rl_trader.local_exchange.books.liquidation import solve_liquidation_price
-from rl_trader.local_exchange.books.money import ZERO, denoised
+from rl_trader.local_exchange.books.money import denoised
 from rl_trader.local_exchange.books.play import Play
 from rl_trader.local_exchange.books.prices import stop_level, take_profit_level
 
-
-class Point(NamedTuple):
-    """Where both prices stand."""
-
-    last: Decimal
-    mark: Decimal
-
-
-class Trigger(NamedTuple):
-    """A price at which something happens."""
-
-    act: "Callable[[Play, Hit], None]"
-    level: Decimal
-    is_above: bool  # whether it is met by a rising price; else by a falling one
-    is_on_mark: bool  # whether the mark price meets it; else the last price
-    is_beyond: bool = False  # whether the price must pass it; else reach it
-
-
-class Hit(NamedTuple):
-    """A trigger that is met on a leg of the path."""
-
-    trigger: Trigger
-    fraction: Decimal  # of the way to the leg's end
-    at: Point
-    is_at_start: bool  # whether the leg begins there already
+Act = Callable[[Play, Hit[Any]], None]
 
 
 def walk_path(play: Play) -> None:
@@ -54,7 +31,7 @@ def walk_path(play: Play) -> None:
     triggers = _triggers(play)
     for start, end in pairwise(path(play.bar)):
         at = start
-        while hit := _first_hit(triggers, at, end):
+        while hit := first_hit(triggers, at, end):
             at = hit.at
             hit.trigger.act(play, hit)
             triggers = _triggers(play)
@@ -88,10 +65,10 @@ def _is_quiet(play: Play) -> bool:
     return True
 
 
-def _triggers(play: Play) -> tuple[Trigger, ...]:
+def _triggers(play: Play) -> tuple[Trigger[Act], ...]:
     """Return what the prices can meet now; at the same point the first of them happens."""
     position = play.position
-    triggers: list[Trigger] = []
+    triggers: list[Trigger[Act]] = []
     if position.amount:
         level = denoised(_liquidation_price(play))
         triggers.append(Trigger(_liquidate, level, is_above=position.amount < 0, is_on_mark=True))
@@ -103,7 +80,7 @@ def _triggers(play: Play) -> tuple[Trigger, ...]:
     return tuple(triggers)
 
 
-def _protective_triggers(play: Play) -> Iterator[Trigger]:
+def _protective_triggers(play: Play) -> Iterator[Trigger[Act]]:
     """Yield stop-loss and take-profit; without trades in the bar they do not trigger."""
     position, terms, conduct = play.position, play.setting.terms, play.conduct
     if not play.bar.volume:
@@ -115,48 +92,21 @@ def _protective_triggers(play: Play) -> Iterator[Trigger]:
         yield Trigger(_take_profit, take_profit_level(terms, position, conduct.take_profit), is_long, is_on_mark)
 
 
-def _first_hit(triggers: tuple[Trigger, ...], start: Point, end: Point) -> Hit | None:
-    first: Hit | None = None
-    for trigger in triggers:
-        hit = _hit(trigger, start, end)
-        if hit and (first is None or hit.fraction < first.fraction):
-            first = hit
-    return first
-
-
-def _hit(trigger: Trigger, start: Point, end: Point) -> Hit | None:
-    if trigger.is_on_mark:
-        to_level, way = trigger.level - start.mark, end.mark - start.mark
-    else:
-        to_level, way = trigger.level - start.last, end.last - start.last
-    if not trigger.is_above:
-        to_level, way = -to_level, -way
-    if to_level < 0 or (to_level == 0 and not trigger.is_beyond):
-        return Hit(trigger, ZERO, start, is_at_start=True)
-    if way < to_level or (way == to_level and trigger.is_beyond):
-        return None
-    fraction = to_level / way
-    last = denoised(start.last + fraction * (end.last - start.last))
-    mark = denoised(start.mark + fraction * (end.mark - start.mark))
-    at = Point(last, trigger.level) if trigger.is_on_mark else Point(trigger.level, mark)
-    return Hit(trigger, denoised(fraction), at, is_at_start=False)
-
-
 def _liquidation_price(play: Play) -> Decimal:
     collateral = play.account.collateral(play.symbol, play.other_marks)
     return solve_liquidation_price(play.position, collateral, play.setting.terms.brackets)
 
 
-def _liquidate(play: Play, hit: Hit) -> None:
+def _liquidate(play: Play, hit: Hit[Act]) -> None:
     play.liquidate(hit.at.mark if hit.is_at_start else _liquidation_price(play))
 
 
-def _stop(play: Play, hit: Hit) -> None:
+def _stop(play: Play, hit: Hit[Act]) -> None:
     _close_at_market(play, hit.at.last)
     play.events.add(Event.STOP_LOSS)
 
 
-def _take_profit(play: Play, hit: Hit) -> None:
+def _take_profit(play: Play, hit: Hit[Act]) -> None:
     _close_at_market(play, hit.at.last)
     play.events.add(Event.TAKE_PROFIT)
 
@@ -166,7 +116,7 @@ def _close_at_market(play: Play, last_price: Decimal) -> None:
     play.close(amount, play.market_price(amount, last_price), play.setting.terms.taker_fee)
 
 
-def _fill_resting(play: Play, hit: Hit) -> None:
+def _fill_resting(play: Play, hit: Hit[Act]) -> None:
     """Fill the reducing leg as far as its position is still held, then the opening leg if there is the money."""
     order, fee_rate = play.resting, play.setting.terms.maker_fee
     assert order is not None
