@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rl_trader import income, ledger, replay, state
 from rl_trader.bars import MARK_OHLC, OHLC
+from rl_trader.bookings import UNITS_PER_USDT
 from rl_trader.differential.cases import Case
 from rl_trader.income import INCOME_DTYPE, MOST_LINES
 from rl_trader.kernels import records
@@ -75,7 +76,7 @@ class Answers(NamedTuple):
 
 def units(money: float) -> int:
     """Return an amount in whole units of 1e-8 USDT."""
-    return round(money * ledger.UNITS_PER_USDT)
+    return round(money * UNITS_PER_USDT)
 
 
 def decimal(value: float) -> Decimal:
@@ -134,8 +135,8 @@ class Books:
 
     def __init__(self, case: Case) -> None:
         self._symbol = case.terms.symbol
-        self._bars = [_book_bar(bar) for bar in case.bars]
-        self._settlements = _settlements(case)
+        self._bars = book_bars(case)
+        self._settlements = settlements_of(case)
         trading = case.trading
         self._conduct = book_bar.Conduct(
             half_spread=decimal(trading.slippage.half_spread),
@@ -197,12 +198,17 @@ class Books:
         self.account.restore(self._symbol, position)
 
 
+def book_bars(case: Case) -> list[book_bar.BookBar]:
+    """Return the bars as the books read them."""
+    return [_book_bar(bar) for bar in case.bars]
+
+
 def _book_bar(bar: np.void) -> book_bar.BookBar:
     prices = {name: decimal(bar[name]) for name in (*OHLC, *MARK_OHLC)}
     return book_bar.BookBar(open_time=int(bar["open_time"]), volume=decimal(bar["volume"]), **prices)
 
 
-def _settlements(case: Case) -> list[list[book_bar.Settlement]]:
+def settlements_of(case: Case) -> list[list[book_bar.Settlement]]:
     """Return the settlements of every bar."""
     due = [
         book_bar.Settlement(
