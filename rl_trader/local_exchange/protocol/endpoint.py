@@ -35,11 +35,11 @@ class Kind(Enum):
 
     TEXT = "text"  # str
     WHOLE = "whole"  # int, 64 bits
-    DECIMAL = "decimal"  # Decimal
-    TRUTH = "truth"  # bool, from "true" or "false" in any case
+    DECIMAL = "decimal"  # Decimal, below 1e14 in size
+    TRUTH = "truth"  # bool, from "true" or "false" in any case; anything else is refused with ``choice_code``
     SYMBOL = "symbol"  # str; one of the venue's symbols, else -1121
     INTERVAL = "interval"  # str; one of the exchange's kline intervals, else -1120
-    JSON = "json"  # list or dict
+    JSON = "json"  # list or dict; numbers with a point or an exponent are str, as they were written
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Parameter:
     kind: Kind = Kind.TEXT
     is_required: bool = False
     default: object = None
-    choices: tuple[str, ...] = ()  # of a text; another is refused with ``choice_code``
+    choices: tuple[str, ...] = ()  # of a text or, as text, a whole number; another is refused with ``choice_code``
     choice_code: int = -1130
     least: int | None = None  # of a whole number
     most: int | None = None
@@ -113,5 +113,6 @@ class Endpoint:
     answer: Callable[[Call], object]  # plain data for JSON; raises RefusedError
     security: Security = Security.NONE
     weight: Weight = 1  # of the address's budget
+    budget: str = ""  # of requests, besides the weight; its name in the terms of the limits
     order_count: tuple[int, int] = (0, 0)  # of the account's budgets of 10 seconds and of a minute
     parameters: tuple[Parameter, ...] = ()

@@ -1,0 +1,1 @@
+"""Shells: sockets, threads and clocks around the protocol, which has none of them."""
