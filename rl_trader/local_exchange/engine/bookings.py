@@ -2,6 +2,7 @@
 
 from copy import copy
 from decimal import Decimal
+from typing import Final
 
 from rl_trader.local_exchange.books.income import IncomeKind, IncomeLine
 from rl_trader.local_exchange.books.money import ZERO, exact
@@ -19,6 +20,8 @@ from rl_trader.local_exchange.engine.words import (
     Status,
     UpdateReason,
 )
+
+CLEARED: Final = (IncomeKind.LIQUIDATION_FEE, IncomeKind.INSURANCE)  # between an account and the insurance fund
 
 
 def tell_order(state: State, trader: Trader, order: Order, execution: Execution, fill: Fill | None = None) -> None:
@@ -76,6 +79,7 @@ def book_trade(
     held, signed = trader.position(slot).amount, order.side.sign * amount
     rate = trader.fee_rate(quotes, is_maker=is_maker) if rate is None else rate
     lines = trader.books.fill(slot, signed, price, rate) + trader.books.cover_shortfall(slot)
+    settle_with_fund(state, lines)
     return note_trade(
         state, trader, order, lines, amount=amount, price=price, trade_id=trade_id, is_maker=is_maker, held=held
     )
@@ -124,6 +128,11 @@ def note_trade(
     return fill
 
 
+def settle_with_fund(state: State, lines: tuple[IncomeLine, ...]) -> Decimal:
+    """Let the insurance fund have the liquidation fees of bookings and pay its part, and return what it has not."""
+    return state.insure(sum((line.amount for line in lines if line.kind in CLEARED), ZERO))
+
+
 def tell_trade(state: State, trader: Trader, order: Order, fill: Fill, execution: Execution = Execution.TRADE) -> None:
     """Send what a trade has changed, and end what it has left nothing to do for."""
     tell_position(state, trader, UpdateReason.ORDER, order.symbol, order.position_side)
@@ -145,9 +154,9 @@ def _note_cost(trader: Trader, slot: str, held: Decimal, signed: Decimal, price:
 
 
 def _expire_idle_reductions(state: State, trader: Trader, symbol: str, position_side: PositionSide) -> None:
-    """Let reduce-only orders expire that have no position left to reduce."""
+    """Let orders expire that only reduce and have no position left to reduce."""
     for order in trader.open_orders_of(symbol):
-        if not order.reduce_only or order.position_side is not position_side:
+        if not order.only_reduces or order.position_side is not position_side:
             continue
         if trader.position(trader.slot_of(order)).amount * order.side.sign >= 0:
             end_order(state, trader, order, Status.EXPIRED, ExpiryReason.NOTHING_TO_REDUCE)
@@ -159,6 +168,7 @@ def end_order(
     """End an open order that is not filled."""
     order.status, order.expiry_reason, order.update_ms = status, reason, state.now_ms
     trader.open_orders.pop(order.order_id, None)
+    state.quotes[order.symbol].update_id += 1
     execution = Execution.CANCELED if status is Status.CANCELED else Execution.EXPIRED
     tell_order(state, trader, order, execution)
     _finish_algo(state, trader, order)

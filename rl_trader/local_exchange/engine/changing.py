@@ -13,7 +13,7 @@ from rl_trader.local_exchange.books.money import exact
 from rl_trader.local_exchange.books.refusals import RefusedError
 from rl_trader.local_exchange.engine.bookings import end_order, tell_order
 from rl_trader.local_exchange.engine.matching import match
-from rl_trader.local_exchange.engine.orders import Order
+from rl_trader.local_exchange.engine.orders import Amendment, Order
 from rl_trader.local_exchange.engine.placing import check_order
 from rl_trader.local_exchange.engine.state import State
 from rl_trader.local_exchange.engine.trader import Trader
@@ -50,7 +50,6 @@ def cancel(state: State, trader: Trader, order: Order) -> None:
     if not order.status.is_open:
         raise refused(-2011)
     end_order(state, trader, order, Status.CANCELED)
-    state.quotes[order.symbol].update_id += 1
 
 
 def cancel_all(state: State, trader: Trader, symbol: str) -> None:
@@ -97,11 +96,30 @@ def modify(
             cancel(state, trader, order)
             return
         raise
+    _note_amendment(state, trader, order, changed, modify_id)
     order.quantity, order.price, order.modify_id = quantity, price, modify_id
     order.num_amendments += 1
     order.update_ms = state.now_ms
     tell_order(state, trader, order, Execution.AMENDMENT)
     match(state, trader, order)
+
+
+def _note_amendment(state: State, trader: Trader, order: Order, changed: Order, modify_id: int) -> None:
+    trader.amendments.append(
+        Amendment(
+            amendment_id=len(trader.amendments) + 1,
+            order_id=order.order_id,
+            symbol=order.symbol,
+            client_order_id=order.client_order_id,
+            time_ms=state.now_ms,
+            price_before=order.price,
+            price_after=changed.price,
+            quantity_before=order.quantity,
+            quantity_after=changed.quantity,
+            num_amendments=order.num_amendments + 1,
+            modify_id=modify_id,
+        )
+    )
 
 
 def expire_due(state: State, trader: Trader, symbol: str) -> None:

@@ -2,12 +2,13 @@
 
 Source: the API documentation of USD-M futures, "New Algo Order" (read in autumn 2026). Assumptions, since nothing is
 published: a protected order whose prices lie too far apart when it is met expires; an order that closes or only reduces
-is not held against filters and price band when it is met; a trailing stop follows the last price.
+is not held against filters and price band when it is met.
 """
 
 from decimal import Decimal
 from typing import Final
 
+from rl_trader.local_exchange.books.legs import Point
 from rl_trader.local_exchange.books.money import ZERO, exact
 from rl_trader.local_exchange.books.refusals import RefusedError
 from rl_trader.local_exchange.engine.bookings import tell_algo
@@ -19,6 +20,7 @@ from rl_trader.local_exchange.engine.placing import (
     check_good_till,
     check_order,
     check_position_side,
+    check_time_in_force,
     made_up_id,
     matched_price,
     new_order,
@@ -67,7 +69,7 @@ def place_algo(state: State, trader: Trader, request: AlgoRequest) -> AlgoOrder:
     _check_prices(quotes, request)
     if request.time_in_force is TimeInForce.GTD:
         check_good_till(state, request.good_till_ms)
-    algo_id = state.next_algo_id()
+    algo_id = state.next_algo_id
     order = AlgoOrder(
         algo_id=algo_id,
         client_algo_id=request.client_algo_id or made_up_id(trader.name, algo_id),
@@ -76,7 +78,7 @@ def place_algo(state: State, trader: Trader, request: AlgoRequest) -> AlgoOrder:
         update_ms=state.now_ms,
     )
     _check_waits(quotes, order)
-    trader.add_algo_order(order)
+    state.keep_algo_order(trader, order)
     tell_algo(state, trader, order)
     return order
 
@@ -98,7 +100,7 @@ def _check_closes(trader: Trader, request: AlgoRequest) -> None:
         raise refused(-4137)
     if request.reduce_only:
         raise refused(-1106, "reduceonly")
-    if (request.position_side, request.side) in ((PositionSide.LONG, Side.BUY), (PositionSide.SHORT, Side.SELL)):
+    if request.position_side is not PositionSide.BOTH and not request.position_side.is_closed_by(request.side):
         raise refused(-4061)
     for other in trader.open_algo_orders_of(request.symbol):
         is_same = (other.request.side, other.request.position_side) == (request.side, request.position_side)
@@ -115,7 +117,11 @@ def _check_prices(quotes: Quotes, request: AlgoRequest) -> None:
     if request.trigger_price <= 0:
         raise refused(-4006)
     check_price(quotes.contract, request.trigger_price)
-    if request.type.is_market or request.price_match is not PriceMatch.NONE:
+    if request.type.is_market:
+        if request.price_match is not PriceMatch.NONE:
+            raise refused(-5038)
+        return
+    if request.price_match is not PriceMatch.NONE:
         return
     if request.price is None:
         raise refused(-1102, "price")
@@ -134,16 +140,21 @@ def _check_trailing(quotes: Quotes, request: AlgoRequest) -> None:
 
 def _check_waits(quotes: Quotes, order: AlgoOrder) -> None:
     """Refuse an order whose price is met already, and prepare one that trails."""
-    request, last = order.request, quotes.last
+    request = order.request
+    price = working_price(request, Point(quotes.last, quotes.mark))
     if request.type is OrderType.TRAILING_STOP_MARKET:
-        order.extreme = last
-        if request.activate_price is not None:
-            order.is_active = (last - request.activate_price) * request.side.sign <= 0
+        order.extreme, order.is_active = price, request.activate_price is None
+        if request.activate_price is not None and (price - request.activate_price) * request.side.sign <= 0:
+            raise refused(-2021)
         return
-    price = quotes.mark if request.working_type is WorkingType.MARK_PRICE else last
     assert request.trigger_price is not None
     if price >= request.trigger_price if is_met_above(request) else price <= request.trigger_price:
         raise refused(-2021)
+
+
+def working_price(request: AlgoRequest, at: Point) -> Decimal:
+    """Return the price that a conditional order waits for."""
+    return at.mark if request.working_type is WorkingType.MARK_PRICE else at.last
 
 
 def is_met_above(request: AlgoRequest) -> bool:
@@ -157,10 +168,10 @@ def trailing_level(order: AlgoOrder) -> Decimal:
     return order.extreme * (1 + order.request.side.sign * order.request.callback_rate / 100)
 
 
-def follow(order: AlgoOrder, last: Decimal) -> None:
+def follow(order: AlgoOrder, price: Decimal) -> None:
     """Let an active trailing stop note a price that is better than every one before."""
     if order.is_active:
-        order.extreme = min(order.extreme, last) if order.request.side is Side.BUY else max(order.extreme, last)
+        order.extreme = min(order.extreme, price) if order.request.side is Side.BUY else max(order.extreme, price)
 
 
 @exact
@@ -228,6 +239,8 @@ def _child(state: State, trader: Trader, order: AlgoOrder) -> Order:
     child.close_position = request.close_position
     if not is_reducing:
         check_order(state, trader, child)
+    elif child.type is OrderType.LIMIT:
+        check_time_in_force(state, trader, child)
     return child
 
 

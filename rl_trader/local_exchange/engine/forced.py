@@ -14,17 +14,25 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from rl_trader.local_exchange.books.income import IncomeKind
 from rl_trader.local_exchange.books.liquidation import (
     INFINITE,
     bankruptcy_price,
     liquidate,
     solve_liquidation_price,
 )
-from rl_trader.local_exchange.books.money import ZERO, denoised, exact
+from rl_trader.local_exchange.books.money import ZERO, booked, denoised, exact
 from rl_trader.local_exchange.books.positions import Position
 from rl_trader.local_exchange.books.terms import Bracket
-from rl_trader.local_exchange.engine.bookings import book_trade, end_order, note_trade, tell_order, tell_trade
+from rl_trader.local_exchange.engine.bookings import (
+    CLEARED,
+    book_trade,
+    end_order,
+    note_trade,
+    settle_with_fund,
+    tell_order,
+    tell_trade,
+    tell_wallet,
+)
 from rl_trader.local_exchange.engine.orders import Order
 from rl_trader.local_exchange.engine.state import State
 from rl_trader.local_exchange.engine.trader import Trader, slot_name
@@ -38,6 +46,7 @@ from rl_trader.local_exchange.engine.words import (
     Side,
     Status,
     TimeInForce,
+    UpdateReason,
 )
 
 
@@ -91,7 +100,8 @@ def solve_safe_range(
 ) -> SafeRange | None:
     """Return where the margin of positions at one mark price exceeds their maintenance margin, None if nowhere.
 
-    The excess is linear between the prices at which a position changes its bracket, and concave.
+    The excess is linear between the prices at which a position changes its bracket, and concave but for the steps that
+    rounded maintenance amounts make there; where such a step takes it below zero, that is the price.
     """
     edges = sorted({ZERO, *(b.cap / abs(p.amount) for p in positions for b in brackets[:-1])})
     low: Decimal | None = None
@@ -101,10 +111,10 @@ def solve_safe_range(
         root = start - value / slope if slope else INFINITE
         if value > 0 and low is None:
             low = start if start else -INFINITE
-        if slope > 0 and low is None and start <= root < end:
+        if slope > 0 and low is None and root < end:
             low = root
-        if low is not None and slope < 0 and start <= root < end:
-            return SafeRange(low, root)
+        if low is not None and slope < 0 and root < end:
+            return SafeRange(low, max(root, start))
     return None if low is None else SafeRange(low, high)
 
 
@@ -159,8 +169,9 @@ def liquidate_position(state: State, trader: Trader, symbol: str, side: Position
     )
     state.note_force_order(order)
     tell_trade(state, trader, order, fill, Execution.CALCULATED)
-    unpaid = state.insure(sum((line.amount for line in lines if line.kind is IncomeKind.INSURANCE), ZERO))
-    if unpaid > 0:
+    if change := sum((line.amount for line in lines if line.kind in CLEARED), ZERO):
+        tell_wallet(state, trader, UpdateReason.INSURANCE_CLEAR, change, None)
+    if settle_with_fund(state, lines):
         _deleverage(state, trader, symbol, signed, abs(bankruptcy - mark), bankruptcy)
 
 
@@ -175,7 +186,7 @@ def _forced_order(
     state: State, trader: Trader, symbol: str, side: PositionSide, signed: Decimal, price: Decimal, client_id: str
 ) -> Order:
     """Return the order that a forced trade is told by, kept and not open."""
-    order_id = state.next_order_id()
+    order_id = state.next_order_id
     order = Order(
         order_id=order_id,
         client_order_id=f"{client_id}{order_id}",
@@ -195,13 +206,13 @@ def _forced_order(
         update_ms=state.now_ms,
         orig_type=OrderType.LIMIT,
     )
-    trader.add_order(order)
+    state.keep_order(trader, order)
     tell_order(state, trader, order, Execution.NEW)
     return order
 
 
 def _deleverage(state: State, loser: Trader, symbol: str, signed: Decimal, gap: Decimal, price: Decimal) -> None:
-    """Let the positions on the other side give up, at the bankruptcy price, what the fund could not pay.
+    """Let the positions on the other side be closed at the bankruptcy price, which pays the fund back.
 
     Args:
         state: Of the exchange.
@@ -224,8 +235,7 @@ def _deleverage(state: State, loser: Trader, symbol: str, signed: Decimal, gap: 
         public = state.quotes[symbol].record_trade(state.now_ms, price, amount, is_buyer_maker=closing < 0)
         fill = book_trade(state, trader, order, amount, price, public.trade_id, is_maker=False, rate=ZERO)
         tell_trade(state, trader, order, fill, Execution.CALCULATED)
-        if state.insurance_fund is not None:
-            state.insurance_fund += amount * gap
+        state.insure(-booked(amount * gap))
 
 
 @exact

@@ -8,6 +8,7 @@ the order that comes decides whose order expires (FAQ "Self-Trade Prevention", r
 from decimal import Decimal
 from typing import NamedTuple
 
+from rl_trader.local_exchange.books.checks import cost_refusal
 from rl_trader.local_exchange.books.money import ZERO, exact
 from rl_trader.local_exchange.engine.bookings import book_trade, end_order, tell_trade
 from rl_trader.local_exchange.engine.orders import Order
@@ -22,6 +23,13 @@ from rl_trader.local_exchange.engine.words import (
     Status,
     TimeInForce,
 )
+
+
+class BestPrices(NamedTuple):
+    """The best prices to sell and to buy at."""
+
+    bid: Decimal
+    ask: Decimal
 
 
 class Rival(NamedTuple):
@@ -50,22 +58,43 @@ def match(state: State, trader: Trader, order: Order) -> None:
 
 def fillable(trader: Trader, order: Order) -> Decimal:
     """Return what of an order may fill now: of one that only reduces, no more than there is to reduce."""
-    if not order.reduce_only:
+    if not order.only_reduces:
         return order.remaining
     held = trader.position(trader.slot_of(order)).amount
     return min(order.remaining, max(-held * order.side.sign, ZERO))
 
 
 @exact
+def payable(state: State, trader: Trader, order: Order, amount: Decimal) -> Decimal:
+    """Return how much of an amount a resting order may fill: what it closes, and what it opens if that can be paid."""
+    slot, books, sign = trader.slot_of(order), trader.books, order.side.sign
+    rate = trader.fee_rate(state.quotes[order.symbol], is_maker=True)
+    closing = min(amount, max(-trader.position(slot).amount * sign, ZERO))
+    if closing == amount:
+        return amount
+    if closing:
+        books = books.copy()
+        books.fill(slot, sign * closing, order.price, rate)
+    opening = sign * (amount - closing)
+    refusal = cost_refusal(books, slot, opening, price=order.price, fee_rate=rate, marks=state.marks)
+    return closing if refusal else amount
+
+
+@exact
 def is_crossing(state: State, side: Side, symbol: str, price: Decimal) -> bool:
     """Return whether a limit order at this price would trade at once."""
+    if not state.quotes[symbol].is_trading:
+        return False
+    best = best_prices(state, symbol)
+    return price >= best.ask if side is Side.BUY else price <= best.bid
+
+
+@exact
+def best_prices(state: State, symbol: str) -> BestPrices:
+    """Return the best prices of the book, with what rests of all accounts."""
     bids, asks = resting_levels(state, symbol)
     quotes = state.quotes[symbol]
-    if not quotes.is_trading:
-        return False
-    if side is Side.BUY:
-        return price >= min([quotes.ask, *asks])
-    return price <= max([quotes.bid, *bids])
+    return BestPrices(max([quotes.bid, *bids]), min([quotes.ask, *asks]))
 
 
 def resting_levels(state: State, symbol: str) -> tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]:
@@ -80,10 +109,11 @@ def resting_levels(state: State, symbol: str) -> tuple[dict[Decimal, Decimal], d
 
 
 @exact
-def could_fill_wholly(state: State, order: Order) -> bool:
-    """Return whether a limit order would fill at once and wholly."""
+def could_fill_wholly(state: State, trader: Trader, order: Order) -> bool:
+    """Return whether a limit order would fill at once and wholly, without what its account would trade with itself."""
     quotes = state.quotes[order.symbol]
-    found = sum((rival.order.remaining for rival in _rivals(state, order)), ZERO)
+    others = (rival for rival in _rivals(state, order) if rival.trader is not trader)
+    found = sum((fillable(rival.trader, rival.order) for rival in others), ZERO)
     if quotes.is_trading and _accepts(order, quotes.ask if order.side is Side.BUY else quotes.bid):
         if quotes.available is None:
             return True
@@ -147,9 +177,12 @@ def fill_order(state: State, trader: Trader, order: Order, amount: Decimal, pric
 
 
 def _trade(state: State, trader: Trader, order: Order, rival: Rival, amount: Decimal) -> None:
-    """Let two orders trade with each other at the resting one's price."""
+    """Let two orders trade with each other at the resting one's price; one that cannot be paid any more expires."""
     resting, price = rival.order, rival.order.price
-    amount = min(amount, fillable(rival.trader, resting))
+    amount = payable(state, rival.trader, resting, min(amount, fillable(rival.trader, resting)))
+    if not amount:
+        end_order(state, rival.trader, resting, Status.EXPIRED, ExpiryReason.NOT_FILLED_WHOLLY)
+        return
     quotes = state.quotes[order.symbol]
     public = quotes.record_trade(state.now_ms, price, amount, is_buyer_maker=order.side is Side.SELL)
     taken = book_trade(state, trader, order, amount, price, public.trade_id, is_maker=False)
@@ -169,7 +202,7 @@ def _prevent(state: State, trader: Trader, order: Order, resting: Order) -> None
 def _leave(state: State, trader: Trader, order: Order) -> None:
     """Let what is left of an order rest, or expire."""
     if order.type is OrderType.MARKET:
-        is_reduced = order.reduce_only and not fillable(trader, order)
+        is_reduced = order.only_reduces and not fillable(trader, order)
         reason = ExpiryReason.NOTHING_TO_REDUCE if is_reduced else ExpiryReason.NOT_FILLED_WHOLLY
         end_order(state, trader, order, Status.EXPIRED, reason)
     elif order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):

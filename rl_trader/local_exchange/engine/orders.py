@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from rl_trader.local_exchange.books.money import ZERO
+from rl_trader.local_exchange.books.money import ZERO, exact
 from rl_trader.local_exchange.engine.words import (
     AlgoStatus,
     ExpiryReason,
@@ -80,6 +80,7 @@ class Order:
         return self.quantity - self.executed
 
     @property
+    @exact
     def average_price(self) -> Decimal:
         """Of its fills; 0 without any."""
         return self.quote / self.executed if self.executed else ZERO
@@ -88,6 +89,16 @@ class Order:
     def signed_remaining(self) -> Decimal:
         """What is not filled yet, negative of a sale."""
         return self.side.sign * self.remaining
+
+    @property
+    def closes_hedge(self) -> bool:
+        """Whether it closes one of the two positions of hedge mode."""
+        return self.position_side.is_closed_by(self.side)
+
+    @property
+    def only_reduces(self) -> bool:
+        """Whether it may open nothing: in hedge mode every order that closes is of that kind."""
+        return self.reduce_only or self.closes_hedge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +140,7 @@ class AlgoOrder:
     actual_price: Decimal = ZERO  # average of that order's fills
     actual_quantity: Decimal = ZERO  # of that order's fills
     is_active: bool = True  # False of a trailing stop before its activation price
-    extreme: Decimal = ZERO  # last price that was best for a trailing stop since it is active
+    extreme: Decimal = ZERO  # of the price that it follows, what was best for a trailing stop since it is active
     reject_reason: str = ""
 
 
@@ -146,6 +157,31 @@ class Fill(NamedTuple):
     realized: Decimal  # USDT, without the commission
     commission: Decimal  # USDT, positive where it was paid
     is_maker: bool
+    time_ms: int
+
+
+class Amendment(NamedTuple):
+    """One change of an open order."""
+
+    amendment_id: int
+    order_id: int
+    symbol: str
+    client_order_id: str
+    time_ms: int
+    price_before: Decimal
+    price_after: Decimal
+    quantity_before: Decimal
+    quantity_after: Decimal
+    num_amendments: int  # of the order, with this one
+    modify_id: int
+
+
+class MarginMove(NamedTuple):
+    """One change of an isolated position's margin that the account asked for."""
+
+    symbol: str
+    position_side: PositionSide
+    amount: Decimal  # USDT, negative where it was taken away
     time_ms: int
 
 

@@ -17,12 +17,12 @@ from rl_trader.local_exchange.engine.filters import (
     check_price,
     check_quantity,
 )
-from rl_trader.local_exchange.engine.matching import could_fill_wholly, is_crossing, match
+from rl_trader.local_exchange.engine.matching import best_prices, could_fill_wholly, is_crossing, match
 from rl_trader.local_exchange.engine.orders import Order, OrderRequest
 from rl_trader.local_exchange.engine.quotes import Quotes
 from rl_trader.local_exchange.engine.state import State
-from rl_trader.local_exchange.engine.trader import Trader, slot_name
-from rl_trader.local_exchange.engine.views import Wanted, bound_by_orders, order_cost
+from rl_trader.local_exchange.engine.trader import Trader
+from rl_trader.local_exchange.engine.views import Wanted, amount_wanted, bound_by_orders, order_cost
 from rl_trader.local_exchange.engine.words import (
     Execution,
     OrderType,
@@ -68,6 +68,8 @@ def checked_order(state: State, trader: Trader, request: OrderRequest) -> Order:
     if request.client_order_id is not None:
         check_client_id(request.client_order_id)
         check_is_free(trader, request.symbol, request.client_order_id)
+    if request.time_in_force is TimeInForce.GTD:
+        check_good_till(state, request.good_till_ms)
     order = new_order(state, trader, request, _price(state, quotes, request))
     check_order(state, trader, order)
     return order
@@ -91,7 +93,7 @@ def check_order(state: State, trader: Trader, order: Order, besides: Order | Non
     if order.type is OrderType.LIMIT:
         check_price(quotes.contract, order.price)
         check_limit_band(quotes, signed, order.price)
-        _check_time_in_force(state, order)
+        check_time_in_force(state, trader, order)
     else:
         check_market_band(quotes, signed)
     if len(trader.open_orders_of(order.symbol)) - (besides is not None) >= MAX_OPEN_ORDERS:
@@ -100,7 +102,9 @@ def check_order(state: State, trader: Trader, order: Order, besides: Order | Non
         if trader.position(trader.slot_of(order)).amount * order.side.sign >= 0:
             raise refused(-2022)
         return
-    _check_closing(trader, order, besides)
+    if order.closes_hedge:
+        _check_closing(trader, order, besides)
+        return
     notional_price = order.price if order.type is OrderType.LIMIT else quotes.mark
     if order.quantity * notional_price < quotes.terms.min_notional:
         raise refused(-4164, f"{quotes.terms.min_notional:f}")
@@ -111,14 +115,14 @@ def check_order(state: State, trader: Trader, order: Order, besides: Order | Non
 @exact
 def accept(state: State, trader: Trader, order: Order) -> None:
     """Take an order in, tell so, and let it trade."""
-    trader.add_order(order)
+    state.keep_order(trader, order)
     tell_order(state, trader, order, Execution.NEW)
     match(state, trader, order)
 
 
 def new_order(state: State, trader: Trader, request: OrderRequest, price: Decimal) -> Order:
     """Return a new order of a request, at a price; 0 of a market order."""
-    order_id = state.next_order_id()
+    order_id = state.next_order_id
     return Order(
         order_id=order_id,
         client_order_id=request.client_order_id or made_up_id(trader.name, order_id),
@@ -189,8 +193,8 @@ def matched_price(state: State, quotes: Quotes, side: Side, price_match: PriceMa
     """
     if not quotes.is_trading or price_match not in (PriceMatch.OPPONENT, PriceMatch.QUEUE):
         raise refused(-5041)
-    is_ask = (side is Side.BUY) == (price_match is PriceMatch.OPPONENT)
-    return quotes.ask if is_ask else quotes.bid
+    best = best_prices(state, quotes.symbol)
+    return best.ask if (side is Side.BUY) == (price_match is PriceMatch.OPPONENT) else best.bid
 
 
 def _price(state: State, quotes: Quotes, request: OrderRequest) -> Decimal:
@@ -205,13 +209,16 @@ def _price(state: State, quotes: Quotes, request: OrderRequest) -> Decimal:
     return request.price
 
 
-def _check_time_in_force(state: State, order: Order) -> None:
+def check_time_in_force(state: State, trader: Trader, order: Order) -> None:
+    """Refuse a post-only order that would trade, and one that must fill wholly at once and cannot.
+
+    Raises:
+        RefusedError: -5022 or -5021.
+    """
     if order.time_in_force is TimeInForce.GTX and is_crossing(state, order.side, order.symbol, order.price):
         raise refused(-5022)
-    if order.time_in_force is TimeInForce.FOK and not could_fill_wholly(state, order):
+    if order.time_in_force is TimeInForce.FOK and not could_fill_wholly(state, trader, order):
         raise refused(-5021)
-    if order.time_in_force is TimeInForce.GTD:
-        check_good_till(state, order.good_till_ms)
 
 
 def check_good_till(state: State, good_till_ms: int) -> None:
@@ -226,19 +233,10 @@ def check_good_till(state: State, good_till_ms: int) -> None:
 
 def _check_closing(trader: Trader, order: Order, besides: Order | None) -> None:
     """Refuse to close more than a position of hedge mode holds, with the other orders that close it."""
-    if not _closes_hedge(order):
-        return
-    others = (o for o in trader.open_orders_of(order.symbol) if _closes_hedge(o) and o is not besides)
+    others = (o for o in trader.open_orders_of(order.symbol) if o.closes_hedge and o is not besides)
     bound = sum((o.remaining for o in others if o.position_side is order.position_side), ZERO)
     if abs(trader.position(trader.slot_of(order)).amount) < bound + order.remaining:
         raise refused(-2022)
-
-
-def _closes_hedge(order: Order) -> bool:
-    """Return whether an order of hedge mode closes."""
-    if order.position_side is PositionSide.BOTH:
-        return False
-    return (order.position_side is PositionSide.LONG) != (order.side is Side.BUY)
 
 
 @exact
@@ -248,20 +246,8 @@ def check_largest_position(trader: Trader, quotes: Quotes, order: Order, besides
     Raises:
         RefusedError: -2027.
     """
-    if _closes_hedge(order):
-        return
-    held = trader.position(slot_name(order.symbol, order.position_side)).amount
-    others = sum(
-        (
-            other.remaining
-            for other in trader.open_orders_of(order.symbol)
-            if other.side is order.side
-            and other.position_side is order.position_side
-            and not other.reduce_only
-            and other is not besides
-        ),
-        ZERO,
-    )
+    held = trader.position(trader.slot_of(order)).amount
+    others = amount_wanted(trader, order.symbol, order.side, order.position_side, besides)
     size = held * order.side.sign + others + order.remaining
     if size * quotes.mark > quotes.terms.max_notional(trader.setting(order.symbol).leverage):
         raise refused(-2027)
@@ -271,7 +257,8 @@ def check_largest_position(trader: Trader, quotes: Quotes, order: Order, besides
 def check_margin(state: State, trader: Trader, quotes: Quotes, order: Order, besides: Order | None) -> None:
     """Refuse an order that would bind more than is available, beside all other open orders.
 
-    What it closes of a position is closed in thought before, at the order's price.
+    What it closes of a position is closed in thought before, at the order's price; nothing is asked of an order that
+    closes no more than other open orders leave to be closed.
 
     Raises:
         RefusedError: -2019.
@@ -280,9 +267,10 @@ def check_margin(state: State, trader: Trader, quotes: Quotes, order: Order, bes
     price = order.price if order.type is OrderType.LIMIT else quotes.market_price(order.signed_remaining)
     rate = trader.fee_rate(quotes, is_maker=is_maker)
     slot, books, amount = trader.slot_of(order), trader.books, order.remaining
-    closing = min(amount, max(-books.positions[slot].amount * order.side.sign, ZERO))
-    if closing == amount:
+    closable = max(-books.positions[slot].amount * order.side.sign, ZERO)
+    if amount <= closable - amount_wanted(trader, order.symbol, order.side, order.position_side, besides):
         return
+    closing = min(amount, closable)
     if closing:
         books = books.copy()
         books.fill(slot, order.side.sign * closing, price, rate)

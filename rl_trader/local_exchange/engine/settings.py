@@ -8,14 +8,15 @@ of a cross position needs the margin to be available is an assumption, as are th
 from decimal import Decimal
 
 from rl_trader.errors import ContractError
-from rl_trader.local_exchange.books.money import exact
+from rl_trader.local_exchange.books.money import ZERO, booked, denoised, exact
 from rl_trader.local_exchange.books.positions import MarginMode
 from rl_trader.local_exchange.books.refusals import OrderError, RefusedError
 from rl_trader.local_exchange.engine.bookings import tell_position
 from rl_trader.local_exchange.engine.events import LeverageUpdate, MultiAssetsUpdate
+from rl_trader.local_exchange.engine.orders import MarginMove
 from rl_trader.local_exchange.engine.state import State
 from rl_trader.local_exchange.engine.trader import Trader, slot_name
-from rl_trader.local_exchange.engine.views import available_balance, position_sides
+from rl_trader.local_exchange.engine.views import available_balance, largest_notional, position_sides
 from rl_trader.local_exchange.engine.words import PositionSide, UpdateReason
 from rl_trader.local_exchange.refusal_texts import TEXTS, refused
 
@@ -25,7 +26,8 @@ def set_leverage(state: State, trader: Trader, symbol: str, leverage: int) -> No
     """Set a symbol's leverage.
 
     Raises:
-        RefusedError: -4028, -4161, -2027 if a position is too large for it, -2028 if its margin is not available.
+        RefusedError: -4028, -4161, -2027 if a position is too large for it or orders could make it so, -2028 if the
+            margin is not available.
     """
     quotes = state.quotes[symbol]
     trader.know(quotes)
@@ -37,7 +39,7 @@ def set_leverage(state: State, trader: Trader, symbol: str, leverage: int) -> No
     held = list(trader.slots(symbol))
     if held and setting.is_isolated and leverage < setting.leverage:
         raise refused(-4161)
-    if any(trader.position(slot).notional(quotes.mark) > quotes.terms.max_notional(leverage) for slot in held):
+    if largest_notional(trader, quotes) > quotes.terms.max_notional(leverage):
         raise refused(-2027)
     trader.set_symbol(quotes.terms, setting.margin_mode, leverage)
     if leverage < setting.leverage and (held or trader.open_orders) and available_balance(state, trader) < 0:
@@ -110,10 +112,15 @@ def move_margin(state: State, trader: Trader, symbol: str, side: PositionSide, a
     trader.know(state.quotes[symbol])
     if trader.is_hedged == (side is PositionSide.BOTH):
         raise refused(-4061)
+    slot = slot_name(symbol, side)
+    is_movable = trader.is_isolated(symbol) and trader.position(slot).amount
+    if is_movable and denoised(amount - max(available_balance(state, trader), ZERO)) > 0:
+        raise refused(-4050)  # what open orders bind cannot be moved either
     try:
-        trader.books.move_margin(slot_name(symbol, side), amount, state.marks)
+        trader.books.move_margin(slot, amount, state.marks)
     except OrderError:
         raise refused(-4055) from None
     except RefusedError as refusal:
         raise refused(refusal.code) if refusal.code in TEXTS else refusal from None
+    trader.margin_moves.append(MarginMove(symbol, side, booked(amount), state.now_ms))
     tell_position(state, trader, UpdateReason.MARGIN_TRANSFER, symbol, side)

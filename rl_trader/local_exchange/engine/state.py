@@ -11,7 +11,7 @@ from rl_trader.errors import ConfigError
 from rl_trader.local_exchange.books.inputs import Conduct
 from rl_trader.local_exchange.books.legs import Point
 from rl_trader.local_exchange.books.money import ZERO
-from rl_trader.local_exchange.engine.orders import Order
+from rl_trader.local_exchange.engine.orders import AlgoOrder, Order
 from rl_trader.local_exchange.engine.quotes import Quotes
 from rl_trader.local_exchange.engine.trader import Trader, slot_name
 from rl_trader.local_exchange.engine.words import PositionSide
@@ -43,7 +43,7 @@ class State:
             self.quotes[contract.symbol] = Quotes(contract, conduct)
         if not self.quotes:
             raise ConfigError("the exchange must trade a symbol and none is given; name one")
-        self.marks: dict[str, Decimal] = {}  # by slot, of every symbol
+        self.marks = {slot_name(symbol, side): ZERO for symbol in self.quotes for side in PositionSide}  # by slot
         self.traders: dict[str, Trader] = {}
         self.insurance_fund = insurance_fund
         self.force_orders: deque[Order] = deque(maxlen=NUM_FORCE_ORDERS)  # as they stood when they were filled
@@ -57,15 +57,25 @@ class State:
         for side in PositionSide:
             self.marks[slot_name(symbol, side)] = at.mark
 
+    @property
     def next_order_id(self) -> int:
-        """Return a number that no order has had."""
-        self._num_orders += 1
-        return FIRST_ORDER_ID + self._num_orders
+        """The number of the next order that is accepted; one that is refused uses up none."""
+        return FIRST_ORDER_ID + self._num_orders + 1
 
+    @property
     def next_algo_id(self) -> int:
-        """Return a number that no conditional order has had."""
+        """The number of the next conditional order that is accepted."""
+        return FIRST_ALGO_ID + self._num_algo_orders + 1
+
+    def keep_order(self, trader: Trader, order: Order) -> None:
+        """Let an account have a new order, whose number is given away by that."""
+        self._num_orders += 1
+        trader.add_order(order)
+
+    def keep_algo_order(self, trader: Trader, order: AlgoOrder) -> None:
+        """Let an account have a new conditional order, whose number is given away by that."""
         self._num_algo_orders += 1
-        return FIRST_ALGO_ID + self._num_algo_orders
+        trader.add_algo_order(order)
 
     def next_queue_number(self) -> int:
         """Return a place behind every order that rests."""
@@ -77,9 +87,12 @@ class State:
         self.force_orders.append(copy(order))
 
     def insure(self, amount: Decimal) -> Decimal:
-        """Let the insurance fund pay, and return what it could not."""
+        """Let the insurance fund pay, or be paid what is below zero, and return what it does not have.
+
+        What it does not have it owes: it is below zero until liquidation fees or deleveraging have made up for it.
+        """
         if self.insurance_fund is None:
             return ZERO
-        paid = min(amount, max(self.insurance_fund, ZERO))
-        self.insurance_fund -= paid
-        return amount - paid
+        had = max(self.insurance_fund, ZERO)
+        self.insurance_fund -= amount
+        return max(amount - had, ZERO)

@@ -16,7 +16,7 @@ from rl_trader.local_exchange.books.money import ZERO
 from rl_trader.local_exchange.books.positions import MarginMode, Position, SymbolSetting
 from rl_trader.local_exchange.books.terms import SymbolTerms
 from rl_trader.local_exchange.engine.events import UserEvent
-from rl_trader.local_exchange.engine.orders import AlgoOrder, Fill, Income, Order
+from rl_trader.local_exchange.engine.orders import AlgoOrder, Amendment, Fill, Income, MarginMove, Order
 from rl_trader.local_exchange.engine.quotes import Quotes
 from rl_trader.local_exchange.engine.words import PositionSide
 
@@ -56,6 +56,8 @@ class Trader:
         self.open_algo_orders: dict[int, AlgoOrder] = {}
         self.fills: list[Fill] = []
         self.income: list[Income] = []
+        self.amendments: list[Amendment] = []
+        self.margin_moves: list[MarginMove] = []
         self.outbox: deque[UserEvent] = deque()
         self.costs: dict[str, Decimal] = {}  # by slot: USDT paid for the position that is open, with its fees
         self.realized: dict[str, Decimal] = {}  # by slot: USDT, since the account was opened

@@ -2,7 +2,8 @@
 
 How much margin open orders bind is not published in full: here, as the FAQ "How to Calculate Cost Required to Open a
 Position" has it for one order, each order binds its initial margin, its loss against the mark price and its fee for
-what it would open, and of both sides of a symbol in one-way mode only the dearer one counts (an assumption).
+what it would open, less the margin of what it closes before, and of both sides of a symbol in one-way mode only the
+dearer one counts (an assumption).
 
 Money in USDT.
 """
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from rl_trader.local_exchange.books.account import Account
 from rl_trader.local_exchange.books.checks import opening_cost
 from rl_trader.local_exchange.books.money import ZERO, exact
+from rl_trader.local_exchange.books.positions import Position
 from rl_trader.local_exchange.engine.events import PositionState, WalletState
 from rl_trader.local_exchange.engine.orders import Order
 from rl_trader.local_exchange.engine.quotes import Quotes
@@ -89,21 +91,59 @@ def order_cost(
         orders.append(wanted)
     if not orders:
         return ZERO
-    dearest = [ZERO]
-    total = ZERO
-    for position_side in position_sides(trader):
-        held = books.positions[slot_name(quotes.symbol, position_side)].amount
-        leverage = trader.setting(quotes.symbol).leverage
-        for side in Side:
-            own = [order for order in orders if order.side is side and order.position_side is position_side]
-            cost = _side_cost(own, max(-held * side.sign, ZERO), quotes.mark, leverage)
-            dearest.append(cost)
-            total += cost
-    return total if trader.is_hedged else max(dearest)
+    return sum((_cost_of(trader, books, quotes, orders, side) for side in position_sides(trader)), ZERO)
+
+
+@exact
+def order_cost_of(trader: Trader, quotes: Quotes, position_side: PositionSide) -> Decimal:
+    """Return what a symbol's open orders for one of its positions bind; of every side together it is their cost."""
+    orders = [_as_wanted(trader, quotes, order) for order in _binding(trader, quotes.symbol, None)]
+    return _cost_of(trader, trader.books, quotes, orders, position_side)
+
+
+def _cost_of(
+    trader: Trader, books: Account, quotes: Quotes, orders: list[Wanted], position_side: PositionSide
+) -> Decimal:
+    """Return what orders for one position bind: of both sides, in one-way mode the dearer one."""
+    position = books.positions[slot_name(quotes.symbol, position_side)]
+    leverage = trader.setting(quotes.symbol).leverage
+    freed = _freed_margin(position, quotes.mark, leverage, is_isolated=trader.is_isolated(quotes.symbol))
+    buys, sells = (
+        _side_cost(
+            [order for order in orders if order.side is side and order.position_side is position_side],
+            max(-position.amount * side.sign, ZERO),
+            freed,
+            quotes.mark,
+            leverage,
+        )
+        for side in Side
+    )
+    return buys + sells if trader.is_hedged else max(buys, sells)
 
 
 def _binding(trader: Trader, symbol: str, besides: Order | None) -> Iterable[Order]:
     return (o for o in trader.open_orders_of(symbol) if not o.reduce_only and o is not besides)
+
+
+def amount_wanted(
+    trader: Trader, symbol: str, side: Side, position_side: PositionSide, besides: Order | None = None
+) -> Decimal:
+    """Return what open orders that may open or add would fill of one side."""
+    orders = (o for o in _binding(trader, symbol, besides) if o.side is side and o.position_side is position_side)
+    return sum((order.remaining for order in orders), ZERO)
+
+
+@exact
+def largest_notional(trader: Trader, quotes: Quotes) -> Decimal:
+    """Return the notional at the mark price of the largest position that a symbol has or its open orders could make."""
+    sizes = [ZERO]
+    for position_side in position_sides(trader):
+        held = trader.position(slot_name(quotes.symbol, position_side)).amount
+        sizes.append(abs(held))
+        for side in Side:
+            if not position_side.is_closed_by(side):
+                sizes.append(held * side.sign + amount_wanted(trader, quotes.symbol, side, position_side))
+    return max(sizes) * quotes.mark
 
 
 def _as_wanted(trader: Trader, quotes: Quotes, order: Order) -> Wanted:
@@ -111,19 +151,25 @@ def _as_wanted(trader: Trader, quotes: Quotes, order: Order) -> Wanted:
     return Wanted(order.side, order.position_side, order.remaining, order.price, rate)
 
 
-def _side_cost(orders: list[Wanted], covered: Decimal, mark: Decimal, leverage: int) -> Decimal:
-    """Return what orders of one side bind beyond what only closes the opposite position."""
+def _freed_margin(position: Position, mark: Decimal, leverage: int, *, is_isolated: bool) -> Decimal:
+    """Return how much margin each unit of a position gives free when it is closed."""
+    if not is_isolated or not position.amount:
+        return mark / leverage
+    margin = position.isolated_wallet + min(position.unrealized_pnl(mark), ZERO)
+    return max(margin / abs(position.amount), ZERO)
+
+
+def _side_cost(orders: list[Wanted], covered: Decimal, freed: Decimal, mark: Decimal, leverage: int) -> Decimal:
+    """Return what orders of one side bind beyond what only closes the opposite position and is freed by that."""
     cost = ZERO
     for order in orders:
-        closing = order.amount
-        if order.position_side is PositionSide.BOTH:
-            closing = min(order.amount, covered)
-        elif (order.position_side is PositionSide.LONG) == (order.side is Side.BUY):
-            closing = ZERO
+        closing = order.amount if order.position_side.is_closed_by(order.side) else min(order.amount, covered)
         covered -= min(closing, covered)
+        if order.position_side is PositionSide.BOTH:
+            cost -= closing * freed
         if opening := order.amount - closing:
             cost += opening_cost(order.side.sign * opening, order.price, mark, leverage, order.fee_rate)
-    return cost
+    return max(cost, ZERO)
 
 
 @exact

@@ -1,9 +1,9 @@
 """Prices that move, and what they meet: liquidations, conditional orders, resting orders.
 
 Last and mark price go together in a straight line. What is met at one point happens in this order, the worst first:
-liquidations, stops, take-profits, resting orders in their queue; without trades in the bar only liquidations. A resting
-order fills at its own price when the last price passes it, whole, if the account can still pay for what it opens
-(assumptions; :mod:`rl_trader.local_exchange.books.walk` has the same of one account and symbol).
+liquidations, stops, take-profits, resting orders by price and queue; without trades in the bar only liquidations. A
+resting order fills at its own price when the last price passes it, whole, but for what it opens and the account cannot
+pay for any more (assumptions; :mod:`rl_trader.local_exchange.books.walk` has the same of one account and symbol).
 """
 
 from collections.abc import Callable, Iterator
@@ -11,9 +11,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from rl_trader.local_exchange.books.checks import cost_refusal
 from rl_trader.local_exchange.books.legs import Hit, Point, Trigger, first_hit
-from rl_trader.local_exchange.books.money import ZERO, denoised, exact
+from rl_trader.local_exchange.books.money import denoised, exact
 from rl_trader.local_exchange.engine.bookings import end_order
 from rl_trader.local_exchange.engine.changing import expire_due
 from rl_trader.local_exchange.engine.conditional import (
@@ -22,6 +21,7 @@ from rl_trader.local_exchange.engine.conditional import (
     is_met_above,
     trailing_level,
     trigger,
+    working_price,
 )
 from rl_trader.local_exchange.engine.events import MarginCall
 from rl_trader.local_exchange.engine.forced import (
@@ -30,7 +30,7 @@ from rl_trader.local_exchange.engine.forced import (
     liquidate_position,
     safe_range,
 )
-from rl_trader.local_exchange.engine.matching import fill_order, fillable
+from rl_trader.local_exchange.engine.matching import fill_order, fillable, payable
 from rl_trader.local_exchange.engine.orders import AlgoOrder, Order
 from rl_trader.local_exchange.engine.state import State
 from rl_trader.local_exchange.engine.trader import Trader, slot_name
@@ -54,6 +54,8 @@ def jump(state: State, symbol: str, to: Point) -> None:
     """Let the prices be elsewhere at once, as at a bar's open; who is bankrupt there is liquidated."""
     state.set_prices(symbol, to)
     for trader in _concerned(state, symbol):
+        _expire_due(state, trader, symbol)
+    for trader in _concerned(state, symbol):
         for side in PositionSide:
             slot = slot_name(symbol, side)
             if trader.position(slot).amount and is_bankrupt(state, trader, slot):
@@ -69,13 +71,12 @@ def walk(state: State, symbol: str, to: Point) -> None:
     while traders and (hit := first_hit(_triggers(state, traders, symbol, to), at, to)):
         at = hit.at
         state.set_prices(symbol, at)
-        _follow(traders, symbol, at.last)
+        _follow(traders, symbol, at)
         hit.trigger.act(hit)
     state.set_prices(symbol, to)
-    _follow(traders, symbol, to.last)
+    _follow(traders, symbol, to)
     for trader in traders:
-        expire_due(state, trader, symbol)
-        expire_due_algos(state, trader, symbol)
+        _expire_due(state, trader, symbol)
         _call_for_margin(state, trader, symbol)
 
 
@@ -90,6 +91,11 @@ def enforce_margin(state: State, symbol: str, mark: Decimal) -> None:
             if trader.position(slot).amount and is_short_of_margin(state, trader, slot):
                 liquidate_position(state, trader, symbol, side, mark)
     state.set_prices(symbol, before)
+
+
+def _expire_due(state: State, trader: Trader, symbol: str) -> None:
+    expire_due(state, trader, symbol)
+    expire_due_algos(state, trader, symbol)
 
 
 def _concerned(state: State, symbol: str) -> list[Trader]:
@@ -112,14 +118,19 @@ def _triggers(state: State, traders: list[Trader], symbol: str, to: Point) -> It
     waiting = [(trader, order) for trader in traders for order in trader.open_algo_orders_of(symbol)]
     waiting.sort(key=lambda entry: _precedence(entry[1]))
     for trader, algo in waiting:
-        yield from _conditional(state, trader, algo, quotes.last, to)
+        yield from _conditional(state, trader, algo, to)
     if quotes.available == 0:
         return
     resting = [(trader, order) for trader in traders for order in trader.open_orders_of(symbol)]
-    resting.sort(key=lambda entry: entry[1].queue_number)
+    resting.sort(key=lambda entry: (_distance(entry[1], quotes.last), entry[1].queue_number))
     for trader, order in resting:
         act = partial(_fill_resting, state, trader, order)
         yield Trigger(act, order.price, order.side is Side.SELL, is_on_mark=False, is_beyond=True)
+
+
+def _distance(order: Order, last: Decimal) -> Decimal:
+    """Return how far the last price must go to meet a resting order; below zero where it is beyond it already."""
+    return (last - order.price) * order.side.sign
 
 
 def _precedence(order: AlgoOrder) -> tuple[bool, int]:
@@ -127,36 +138,41 @@ def _precedence(order: AlgoOrder) -> tuple[bool, int]:
 
 
 def _liquidations(state: State, trader: Trader, symbol: str) -> Iterator[Trigger[Act]]:
-    """Yield where positions are liquidated; of two that share a price the larger loser first."""
-    sides = [side for side in PositionSide if trader.position(slot_name(symbol, side)).amount]
-    mark = state.quotes[symbol].mark
-    sides.sort(key=lambda side: trader.position(slot_name(symbol, side)).unrealized_pnl(mark))
-    for side in sides:
+    """Yield where positions are liquidated; of two that share a price the larger loser there first."""
+    found: list[tuple[Decimal, PositionSide, Decimal, bool]] = []
+    for side in PositionSide:
+        position = trader.position(slot_name(symbol, side))
+        if not position.amount:
+            continue
         safe = safe_range(state, trader, symbol, side)
         for level, is_above in ((safe.low, False), (safe.high, True)):
             if level.is_finite():
-                act = partial(_liquidate, state, trader, symbol, side, level)
-                yield Trigger(act, denoised(level), is_above, is_on_mark=True)
+                found.append((position.unrealized_pnl(level), side, level, is_above))
+    found.sort(key=lambda entry: entry[0])
+    for _, side, level, is_above in found:
+        act = partial(_liquidate, state, trader, symbol, side, level)
+        yield Trigger(act, denoised(level), is_above, is_on_mark=True)
 
 
 def _liquidate(state: State, trader: Trader, symbol: str, side: PositionSide, level: Decimal, hit: Hit[Act]) -> None:
     liquidate_position(state, trader, symbol, side, hit.at.mark if hit.is_at_start else level)
 
 
-def _conditional(state: State, trader: Trader, order: AlgoOrder, last: Decimal, to: Point) -> Iterator[Trigger[Act]]:
-    request = order.request
+def _conditional(state: State, trader: Trader, order: AlgoOrder, to: Point) -> Iterator[Trigger[Act]]:
+    request, quotes = order.request, state.quotes[order.request.symbol]
+    is_on_mark = request.working_type is WorkingType.MARK_PRICE
     if request.type is not OrderType.TRAILING_STOP_MARKET:
         assert request.trigger_price is not None
-        is_on_mark = request.working_type is WorkingType.MARK_PRICE
         act = partial(_trigger, state, trader, order)
         yield Trigger(act, request.trigger_price, is_met_above(request), is_on_mark)
-    elif not order.is_active:
+        return
+    way = working_price(request, to) - working_price(request, Point(quotes.last, quotes.mark))
+    if not order.is_active:
         assert request.activate_price is not None
-        is_sold = request.side is Side.SELL
-        yield Trigger(partial(_activate, order), request.activate_price, is_sold, is_on_mark=False)
-    elif (to.last - last) * request.side.sign > 0:  # against what it follows
+        yield Trigger(partial(_activate, order), request.activate_price, request.side is Side.SELL, is_on_mark)
+    elif way * request.side.sign > 0:  # against what it follows
         level = denoised(trailing_level(order))
-        yield Trigger(partial(_trigger, state, trader, order), level, request.side is Side.BUY, is_on_mark=False)
+        yield Trigger(partial(_trigger, state, trader, order), level, request.side is Side.BUY, is_on_mark)
 
 
 def _trigger(state: State, trader: Trader, order: AlgoOrder, _hit: Hit[Act]) -> None:
@@ -164,38 +180,29 @@ def _trigger(state: State, trader: Trader, order: AlgoOrder, _hit: Hit[Act]) -> 
 
 
 def _activate(order: AlgoOrder, hit: Hit[Act]) -> None:
-    order.is_active, order.extreme = True, hit.at.last
+    order.is_active, order.extreme = True, working_price(order.request, hit.at)
 
 
-def _follow(traders: list[Trader], symbol: str, last: Decimal) -> None:
+def _follow(traders: list[Trader], symbol: str, at: Point) -> None:
     for trader in traders:
         for order in trader.open_algo_orders_of(symbol):
             if order.request.type is OrderType.TRAILING_STOP_MARKET:
-                follow(order, last)
+                follow(order, working_price(order.request, at))
 
 
 def _fill_resting(state: State, trader: Trader, order: Order, _hit: Hit[Act]) -> None:
-    """Fill a resting order, if the account can pay for what it opens."""
-    quotes, slot = state.quotes[order.symbol], trader.slot_of(order)
-    amount = fillable(trader, order)
-    closing = min(amount, max(-trader.position(slot).amount * order.side.sign, ZERO))
-    if opening := amount - closing:
-        refusal = cost_refusal(
-            trader.books,
-            slot,
-            order.side.sign * opening,
-            price=order.price,
-            fee_rate=trader.fee_rate(quotes, is_maker=True),
-            marks=state.marks,
-        )
-        if refusal:
-            end_order(state, trader, order, Status.EXPIRED, ExpiryReason.NOT_FILLED_WHOLLY)
-            return
+    """Fill a resting order; what it would open and the account cannot pay for expires."""
+    quotes, amount = state.quotes[order.symbol], fillable(trader, order)
     if quotes.available is not None:
         amount = min(amount, quotes.available)
-        quotes.available -= amount
-    fill_order(state, trader, order, amount, order.price, is_maker=True)
-    quotes.update_id += 1
+    paid = payable(state, trader, order, amount)
+    if paid:
+        if quotes.available is not None:
+            quotes.available -= paid
+        fill_order(state, trader, order, paid, order.price, is_maker=True)
+        quotes.update_id += 1
+    if paid < amount and order.status.is_open:
+        end_order(state, trader, order, Status.EXPIRED, ExpiryReason.NOT_FILLED_WHOLLY)
 
 
 def _call_for_margin(state: State, trader: Trader, symbol: str) -> None:

@@ -30,6 +30,10 @@ class PositionSide(StrEnum):
     LONG = "LONG"
     SHORT = "SHORT"
 
+    def is_closed_by(self, side: Side) -> bool:
+        """Whether an order of that side can only close it: a sale of the long one, a purchase of the short one."""
+        return (self, side) in ((PositionSide.LONG, Side.SELL), (PositionSide.SHORT, Side.BUY))
+
 
 class OrderType(StrEnum):
     """How an order is carried out."""

@@ -1,0 +1,113 @@
+"""A local exchange put together: recording, engine, streams and endpoints, without a socket."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from rl_trader.config import Assumptions, Slippage
+from rl_trader.errors import ConfigError
+from rl_trader.local_exchange.books.inputs import Conduct
+from rl_trader.local_exchange.endpoints.control import CONTROL_ENDPOINTS
+from rl_trader.local_exchange.endpoints.listen_key import LISTEN_KEY_ENDPOINTS, LISTEN_KEY_METHODS
+from rl_trader.local_exchange.endpoints.other_markets import OTHER_MARKET_ENDPOINTS
+from rl_trader.local_exchange.endpoints.private import PRIVATE_ENDPOINTS, PRIVATE_METHODS
+from rl_trader.local_exchange.endpoints.public import PUBLIC_ENDPOINTS, PUBLIC_METHODS
+from rl_trader.local_exchange.engine.exchange import Exchange
+from rl_trader.local_exchange.market.market import Market
+from rl_trader.local_exchange.market.recording import Recording, decimal, record_embedded, record_folder
+from rl_trader.local_exchange.market.replay import Replay, SmoothReplay
+from rl_trader.local_exchange.protocol.dispatch import Dispatcher
+from rl_trader.local_exchange.protocol.keys import ApiKey
+from rl_trader.local_exchange.protocol.limits import Limits, LimitTerms
+from rl_trader.local_exchange.protocol.ws_api import WsApi
+from rl_trader.local_exchange.streams.hub import Hub
+from rl_trader.local_exchange.venue import Venue
+from rl_trader.market import Period
+from rl_trader.store import DataStore
+
+EMBEDDED_BARS: Final = 96_384  # five and a half years of half hours
+
+ENDPOINTS: Final = (*PUBLIC_ENDPOINTS, *PRIVATE_ENDPOINTS, *LISTEN_KEY_ENDPOINTS, *OTHER_MARKET_ENDPOINTS)
+METHODS: Final = (*PUBLIC_METHODS, *PRIVATE_METHODS, *LISTEN_KEY_METHODS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a local exchange replays, and who trades on it."""
+
+    data: Path | None = None  # data folder; None is the embedded market
+    symbols: tuple[str, ...] = ("BTCUSDT",)  # of the data folder
+    interval: str = "1m"  # of the bars that are played
+    since_ms: int | None = None  # first bar that is played; None is the first recorded
+    until_ms: int | None = None  # the bars before it are played; None is all
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    slippage: Slippage = field(default_factory=lambda: Slippage(half_spread=0.0001))
+    accounts: tuple[str, ...] = ("main",)
+    balance: Decimal = Decimal(10_000)  # USDT of every account
+    insurance_fund: Decimal | None = None  # USDT; None never ends
+    limits: LimitTerms = field(default_factory=LimitTerms)
+    seed: int = 0  # of the embedded market, and of keys
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A local exchange without a socket."""
+
+    venue: Venue
+    dispatcher: Dispatcher
+    ws_api: WsApi
+    keys: tuple[ApiKey, ...]  # of the accounts, in their order
+
+
+def machine_ms() -> int:
+    """Return the machine's time."""
+    return time.time_ns() // 1_000_000
+
+
+def assemble_lock_step(setup: Setup) -> Assembly:
+    """Return a local exchange whose time moves only when it is told to, and is the only time there is."""
+    return _assemble(setup, Replay, None)
+
+
+def assemble_paced(setup: Setup, session_clock: Callable[[], int] = machine_ms) -> Assembly:
+    """Return a local exchange whose market is to be moved as the machine's time goes on."""
+    return _assemble(setup, SmoothReplay, session_clock)
+
+
+def _assemble(setup: Setup, replay_type: type[Replay], session_clock: Callable[[], int] | None) -> Assembly:
+    recordings = recordings_of(setup)
+    slippage = setup.slippage
+    conduct = Conduct(
+        half_spread=decimal(slippage.half_spread),
+        sqrt_impact=decimal(slippage.sqrt_impact),
+        linear_impact=decimal(slippage.linear_impact),
+        slippage_scale=Decimal(1),
+    )
+    exchange = Exchange([recording.contract for recording in recordings], conduct, setup.insurance_fund)
+    replay = replay_type(exchange, recordings, start_ms=setup.since_ms, end_ms=setup.until_ms)
+    market = Market(exchange, recordings, replay)
+    hub = Hub(exchange, market, str(setup.seed))
+    venue = Venue(
+        exchange, market, hub, limits=Limits(setup.limits), session_clock=session_clock, seed=f"local {setup.seed}"
+    )
+    if not setup.accounts:
+        raise ConfigError("the exchange must have an account and none is named; name one")
+    venue.to_next_open()
+    keys = tuple(venue.open_account(name, setup.balance) for name in setup.accounts)
+    endpoints = ENDPOINTS if session_clock else (*ENDPOINTS, *CONTROL_ENDPOINTS)
+    return Assembly(venue, Dispatcher(endpoints, venue), WsApi(METHODS, venue), keys)
+
+
+def recordings_of(setup: Setup) -> tuple[Recording, ...]:
+    """Return what is replayed.
+
+    Raises:
+        DataError: If it is not recorded.
+    """
+    if setup.data is None:
+        return (record_embedded(EMBEDDED_BARS, setup.seed),)
+    period = Period(setup.since_ms, setup.until_ms)
+    return record_folder(DataStore.open(setup.data), setup.symbols, setup.interval, period, setup.assumptions)

@@ -1,0 +1,131 @@
+"""A local exchange behind a port of loopback, for tests and scripts: ``with LocalExchange(setup) as exchange: ...``."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from aiohttp import web
+
+from rl_trader.errors import ConfigError
+from rl_trader.local_exchange.assembly import (
+    Assembly,
+    Setup,
+    assemble_lock_step,
+    assemble_paced,
+    machine_ms,
+)
+from rl_trader.local_exchange.protocol.keys import ApiKey
+from rl_trader.local_exchange.shells.http import HttpServer
+from rl_trader.local_exchange.shells.pacing import Pace
+from rl_trader.local_exchange.shells.server_thread import ServerThread
+from rl_trader.local_exchange.shells.websocket import StreamRoutes
+from rl_trader.local_exchange.streams.routes import UNSPLIT_TODAY
+
+T = TypeVar("T")
+
+
+def make_server(assembly: Assembly, *, port: int = 0, pace: Pace | None = None) -> HttpServer:
+    """Return the server of an assembled exchange, not started yet.
+
+    Args:
+        assembly: Lock-step, or paced.
+        port: 0 takes a free one.
+        pace: Moves the market while the server runs; none in lock-step.
+    """
+    venue = assembly.venue
+    routes = StreamRoutes(venue.hub, venue.session_ms, unsplit=UNSPLIT_TODAY)
+    add_routes: list[Callable[[web.Application], None]] = [routes.add_routes]
+    if pace is not None:
+        add_routes.append(_paced_by(pace))
+    return HttpServer(assembly.dispatcher, ws_api=assembly.ws_api, add_routes=add_routes, port=port)
+
+
+def _paced_by(pace: Pace) -> Callable[[web.Application], None]:
+    """Return what lets an application's life be the time in which the market is moved."""
+
+    async def run(app: web.Application) -> None:
+        app[_PACING] = asyncio.create_task(pace.run())
+
+    async def stop(app: web.Application) -> None:
+        app[_PACING].cancel()
+
+    def add(app: web.Application) -> None:
+        app.on_startup.append(run)
+        app.on_cleanup.append(stop)
+
+    return add
+
+
+_PACING: web.AppKey[asyncio.Task[None]] = web.AppKey("pacing", asyncio.Task)
+
+
+class LocalExchange:
+    """A server in a thread of its own; a context manager.
+
+    In lock-step the market moves when it is told to by :meth:`to_next_open` and :meth:`advance`; with a speed it moves
+    by itself.
+
+    Args:
+        setup: What is replayed, and who trades.
+        speed: Milliseconds of the market in one of the machine; None is lock-step.
+        port: 0 takes a free one.
+    """
+
+    def __init__(self, setup: Setup, *, speed: float | None = None, port: int = 0) -> None:
+        self.assembly = assemble_lock_step(setup) if speed is None else assemble_paced(setup)
+        pace = None if speed is None else Pace(self.assembly.venue, speed, machine_ms)
+        self._is_paced = pace is not None
+        self._thread = ServerThread(make_server(self.assembly, port=port, pace=pace))
+
+    def __enter__(self) -> Self:
+        """Start, and wait until the server listens."""
+        self._thread.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop, and wait until every connection is closed."""
+        self._thread.__exit__(kind, error, traceback)
+
+    @property
+    def url(self) -> str:
+        """The address of REST, without a slash at its end."""
+        return self._thread.url
+
+    @property
+    def ws_url(self) -> str:
+        """The address of WebSockets, without a slash at its end."""
+        return self._thread.ws_url
+
+    @property
+    def key(self) -> ApiKey:
+        """The first account's."""
+        return self.assembly.keys[0]
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function in the server's thread, between two requests, and return what it returns."""
+        return self._thread.call(function)
+
+    def to_next_open(self) -> bool:
+        """Let the market go on until the next bar opens; False at the end of what is replayed.
+
+        Raises:
+            ConfigError: If it moves by itself.
+        """
+        self._check_lock_step()
+        return self.call(self.assembly.venue.to_next_open)
+
+    def advance(self, to_ms: int) -> None:
+        """Let the market go on to a moment.
+
+        Raises:
+            ConfigError: If it moves by itself.
+        """
+        self._check_lock_step()
+        self.call(lambda: self.assembly.venue.advance(to_ms))
+
+    def _check_lock_step(self) -> None:
+        if self._is_paced:
+            raise ConfigError("the market of an exchange with a speed moves by itself; leave the speed out to move it")
