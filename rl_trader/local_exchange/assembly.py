@@ -1,14 +1,15 @@
 """A local exchange put together: recording, engine, streams and endpoints, without a socket."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rl_trader.config import Assumptions, Slippage
-from rl_trader.errors import ConfigError
+from rl_trader.errors import ConfigError, DataError
+from rl_trader.klines import interval_ms
 from rl_trader.local_exchange.books.inputs import Conduct
 from rl_trader.local_exchange.endpoints.control import CONTROL_ENDPOINTS
 from rl_trader.local_exchange.endpoints.listen_key import LISTEN_KEY_ENDPOINTS, LISTEN_KEY_METHODS
@@ -20,6 +21,7 @@ from rl_trader.local_exchange.market.market import Market
 from rl_trader.local_exchange.market.recording import Recording, decimal, record_embedded, record_folder
 from rl_trader.local_exchange.market.replay import Replay, SmoothReplay
 from rl_trader.local_exchange.protocol.dispatch import Dispatcher
+from rl_trader.local_exchange.protocol.endpoint import Endpoint
 from rl_trader.local_exchange.protocol.keys import ApiKey
 from rl_trader.local_exchange.protocol.limits import Limits, LimitTerms
 from rl_trader.local_exchange.protocol.ws_api import WsApi
@@ -27,6 +29,9 @@ from rl_trader.local_exchange.streams.hub import Hub
 from rl_trader.local_exchange.venue import Venue
 from rl_trader.market import Period
 from rl_trader.store import DataStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EMBEDDED_BARS: Final = 96_384  # five and a half years of half hours
 
@@ -40,7 +45,7 @@ class Setup:
 
     data: Path | None = None  # data folder; None is the embedded market
     symbols: tuple[str, ...] = ("BTCUSDT",)  # of the data folder
-    interval: str = "1m"  # of the bars that are played
+    interval: str | None = None  # of the bars that are played; None is the finest that is recorded
     since_ms: int | None = None  # first bar that is played; None is the first recorded
     until_ms: int | None = None  # the bars before it are played; None is all
     assumptions: Assumptions = field(default_factory=Assumptions)
@@ -67,17 +72,27 @@ def machine_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def assemble_lock_step(setup: Setup) -> Assembly:
-    """Return a local exchange whose time moves only when it is told to, and is the only time there is."""
-    return _assemble(setup, Replay, None)
+def assemble_lock_step(setup: Setup, session_clock: Callable[[], int] | None = None) -> Assembly:
+    """Return a local exchange whose market moves only when it is told to.
+
+    Args:
+        setup: What is replayed, and who trades.
+        session_clock: By which clients sign, connections last and limits count; None is the market's time.
+    """
+    return _assemble(setup, Replay, session_clock, (*ENDPOINTS, *CONTROL_ENDPOINTS))
 
 
 def assemble_paced(setup: Setup, session_clock: Callable[[], int] = machine_ms) -> Assembly:
     """Return a local exchange whose market is to be moved as the machine's time goes on."""
-    return _assemble(setup, SmoothReplay, session_clock)
+    return _assemble(setup, SmoothReplay, session_clock, ENDPOINTS)
 
 
-def _assemble(setup: Setup, replay_type: type[Replay], session_clock: Callable[[], int] | None) -> Assembly:
+def _assemble(
+    setup: Setup,
+    replay_type: type[Replay],
+    session_clock: Callable[[], int] | None,
+    endpoints: Iterable[Endpoint],
+) -> Assembly:
     recordings = recordings_of(setup)
     slippage = setup.slippage
     conduct = Conduct(
@@ -97,7 +112,6 @@ def _assemble(setup: Setup, replay_type: type[Replay], session_clock: Callable[[
         raise ConfigError("the exchange must have an account and none is named; name one")
     venue.to_next_open()
     keys = tuple(venue.open_account(name, setup.balance) for name in setup.accounts)
-    endpoints = ENDPOINTS if session_clock else (*ENDPOINTS, *CONTROL_ENDPOINTS)
     return Assembly(venue, Dispatcher(endpoints, venue), WsApi(METHODS, venue), keys)
 
 
@@ -109,5 +123,26 @@ def recordings_of(setup: Setup) -> tuple[Recording, ...]:
     """
     if setup.data is None:
         return (record_embedded(EMBEDDED_BARS, setup.seed),)
-    period = Period(setup.since_ms, setup.until_ms)
-    return record_folder(DataStore.open(setup.data), setup.symbols, setup.interval, period, setup.assumptions)
+    store, period = DataStore.open(setup.data), Period(setup.since_ms, setup.until_ms)
+    interval = setup.interval or finest_interval(store, setup.symbols, period)
+    return record_folder(store, setup.symbols, interval, period, setup.assumptions)
+
+
+def finest_interval(store: DataStore, symbols: Sequence[str], period: Period) -> str:
+    """Return the finest interval in which klines of every symbol are recorded when the period begins.
+
+    Raises:
+        DataError: If there is none.
+    """
+    recorded = [set(store.intervals(symbol)) for symbol in symbols]
+    for interval in sorted(set.intersection(*recorded) if recorded else set(), key=interval_ms):
+        if all(_begins_in(store.klines(symbol, interval)["open_time"], period) for symbol in symbols):
+            return interval
+    raise DataError(
+        f"klines of {', '.join(symbols)} must be recorded in one interval where the period {period} begins, and are "
+        "not; choose another period or download them"
+    )
+
+
+def _begins_in(open_time: "pd.Series[int]", period: Period) -> bool:
+    return period.since is None or int(open_time.iloc[0]) <= period.since <= int(open_time.iloc[-1])

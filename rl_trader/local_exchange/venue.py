@@ -1,7 +1,7 @@
 """The venue: the exchange, its market, its accounts' keys and its clocks, which everything around it shares.
 
 Two clocks: the market's stands in recorded time and moves as the recording is played; the session's is that of
-connections, limits and keys, and is the machine's unless the exchange runs in lock-step, where both are one.
+connections, limits and keys, and is the machine's, unless there is no socket: then both may be one.
 
 Money in USDT, times in milliseconds since 1970 UTC.
 """
@@ -31,7 +31,7 @@ class Venue:
         market: That is replayed into it.
         hub: Tells subscribers.
         limits: Of requests and orders.
-        session_clock: Returns the machine's time; None is lock-step, where the market's time is the session's.
+        session_clock: Returns the machine's time; None lets the market's time be the session's.
         seed: Of the keys, so that a run can be repeated.
     """
 

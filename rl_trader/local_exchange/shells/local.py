@@ -73,7 +73,7 @@ class LocalExchange:
     """
 
     def __init__(self, setup: Setup, *, speed: float | None = None, port: int = 0) -> None:
-        self.assembly = assemble_lock_step(setup) if speed is None else assemble_paced(setup)
+        self.assembly = assemble_lock_step(setup, machine_ms) if speed is None else assemble_paced(setup)
         pace = None if speed is None else Pace(self.assembly.venue, speed, machine_ms)
         self._is_paced = pace is not None
         self._thread = ServerThread(make_server(self.assembly, port=port, pace=pace))

@@ -4,18 +4,25 @@ Everything runs in the caller's thread, so that one thread has to own the venue.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from http.client import RemoteDisconnected
 from typing import Final
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import IncompleteRead, ProtocolError
 
 from rl_trader.local_exchange.protocol.dispatch import Dispatcher
 from rl_trader.local_exchange.protocol.request import Request, Response
 from rl_trader.local_exchange.shells.guarded import guarded_response
+from rl_trader.local_exchange.shells.interception import Cut, Dropped, SyncInterceptor
+from rl_trader.local_exchange.streams.connection import Connection, Streams, as_it_is
+from rl_trader.local_exchange.streams.connection import Interceptor as StreamInterceptor
+from rl_trader.local_exchange.streams.names import Category
+from rl_trader.local_exchange.streams.routes import UNSPLIT_TODAY, parse_route
 
 _ADDRESS: Final = "127.0.0.1"
 
@@ -26,14 +33,34 @@ class MemoryTransport:
     Args:
         dispatcher: Answers them.
         address: Of the caller, for the limits.
+        interceptor: Stands between the two.
     """
 
-    def __init__(self, dispatcher: Dispatcher, address: str = _ADDRESS) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, address: str = _ADDRESS, interceptor: SyncInterceptor | None = None
+    ) -> None:
         self._dispatcher = dispatcher
         self._address = address
+        self._interceptor = interceptor
 
     def send(self, request: Request) -> Response:
-        """Return the response; 500 with -1000 if an endpoint fails, as over a socket."""
+        """Return the response; 500 with -1000 if an endpoint fails, as over a socket.
+
+        Raises:
+            requests.ConnectionError: If an interceptor drops the request or its answer.
+            requests.exceptions.ChunkedEncodingError: If it cuts the answer; both as ``requests`` raises them.
+        """
+        if self._interceptor is None:
+            return self._proceed(request)
+        outcome = self._interceptor.intercept_now(request, self._proceed)
+        if isinstance(outcome, Dropped):
+            gone = RemoteDisconnected("Remote end closed connection without response")
+            raise requests.ConnectionError(ProtocolError("Connection aborted.", gone))
+        if isinstance(outcome, Cut):
+            return _whole(outcome)
+        return outcome
+
+    def _proceed(self, request: Request) -> Response:
         return guarded_response(self._dispatcher, request)
 
     def request(
@@ -57,6 +84,79 @@ class MemoryTransport:
     ) -> Response:
         """Return the same as :meth:`request`, for callers that await; it never gives up its turn."""
         return self.request(method, url, headers=headers, body=body)
+
+
+class MemoryStreams:
+    """Connections of streams without a socket.
+
+    Args:
+        streams: Tell connections what they have subscribed to.
+        session_ms: The clock of connections.
+        unsplit: What connections without a category carry.
+        interceptor: Stands between every connection and its client.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        session_ms: Callable[[], int],
+        *,
+        unsplit: frozenset[Category] = UNSPLIT_TODAY,
+        interceptor: StreamInterceptor = as_it_is,
+    ) -> None:
+        self._streams, self._session_ms = streams, session_ms
+        self._unsplit, self._interceptor = unsplit, interceptor
+        self._open: list[MemoryStream] = []
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Those that are open."""
+        self._open = [stream for stream in self._open if stream.connection.is_open]
+        return tuple(stream.connection for stream in self._open)
+
+    def cut(self, connection: Connection) -> None:
+        """End an open connection without a word."""
+        connection.leave()
+
+    def connect(self, address: str) -> "MemoryStream":
+        """Return a connection; of the address scheme and host do not matter.
+
+        Raises:
+            ValueError: If no stream lives there.
+        """
+        split = urlsplit(address)
+        route = parse_route(split.path, split.query, self._unsplit)
+        if route is None:
+            raise ValueError(f"an address of streams was wanted, found {address!r}; begin its path with /ws or /stream")
+        stream = MemoryStream()
+        stream.connection = Connection(
+            self._streams, route, stream, self._session_ms(), interceptor=self._interceptor
+        )
+        self._open.append(stream)
+        return stream
+
+
+class MemoryStream:
+    """What a client has of a connection: the frames that have come, and how it has ended."""
+
+    connection: Connection
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.pings: list[bytes] = []
+        self.close_code: int | None = None
+
+    def send(self, text: str, superseded_by: str | None) -> None:
+        """Take a frame."""
+        self.texts.append(text)
+
+    def ping(self, payload: bytes) -> None:
+        """Take a ping."""
+        self.pings.append(payload)
+
+    def close(self, code: int, reason: str) -> None:
+        """Take the end."""
+        self.close_code = code
 
 
 class MemoryAdapter(BaseAdapter):
@@ -86,6 +186,15 @@ class MemoryAdapter(BaseAdapter):
 
     def close(self) -> None:
         """Do nothing: there is nothing open."""
+
+
+def _whole(cut: Cut) -> Response:
+    """Return an answer that is cut behind its end; raise what ``requests`` does of any other."""
+    missing = len(cut.response.body) - cut.at_byte
+    if missing <= 0:
+        return cut.response
+    incomplete = IncompleteRead(cut.at_byte, missing)
+    raise requests.exceptions.ChunkedEncodingError(ProtocolError(f"Connection broken: {incomplete!r}", incomplete))
 
 
 def _as_requests(request: requests.PreparedRequest, response: Response) -> requests.Response:

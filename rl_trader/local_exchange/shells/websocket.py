@@ -7,13 +7,15 @@ left out of a connection that lives.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import ClientConnectionError, WSMsgType, web
 
+from rl_trader.local_exchange.shells import interception
+from rl_trader.local_exchange.shells.http import handshake_outcome
 from rl_trader.local_exchange.streams.connection import (
     EXCHANGE_RULES,
     GOING_AWAY,
@@ -41,12 +43,12 @@ class SocketOutlet:
 
     Args:
         socket: Open.
-        cut: Ends the connection at once.
+        abort: Ends the connection at once.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, cut: Callable[[], object]) -> None:
+    def __init__(self, socket: web.WebSocketResponse, abort: Callable[[], object]) -> None:
         self._socket = socket
-        self._cut = cut
+        self._abort = abort
         self._numbers = count()
         self._waiting: OrderedDict[int, Frame] = OrderedDict()
         self._latest: dict[str, int] = {}  # by name, of frames that may be superseded
@@ -75,6 +77,13 @@ class SocketOutlet:
         self._put(partial(self._socket.close, code=code, message=reason.encode()))
         self._is_over = True
 
+    def cut(self) -> None:
+        """End the connection at once; what waits is lost."""
+        self._is_over = True
+        self._waiting.clear()
+        self._news.set()
+        self._abort()
+
     async def write(self) -> None:
         """Send what waits until the end has been sent or the client is gone."""
         try:
@@ -85,7 +94,7 @@ class SocketOutlet:
                 if not self._is_over:
                     await self._news.wait()
         except ClientConnectionError:
-            self._give_up()
+            self.cut()
 
     def _put(self, frame: Frame) -> int:
         number = next(self._numbers)
@@ -94,14 +103,13 @@ class SocketOutlet:
         self._waiting[number] = frame
         self._news.set()
         if len(self._waiting) > MOST_WAITING:
-            self._give_up()
+            self.cut()
         return number
 
-    def _give_up(self) -> None:
-        self._is_over = True
-        self._waiting.clear()
-        self._news.set()
-        self._cut()
+
+class _Line(NamedTuple):
+    outlet: SocketOutlet
+    writer: asyncio.Task[None]
 
 
 class StreamRoutes:
@@ -113,6 +121,7 @@ class StreamRoutes:
         unsplit: What connections without a category carry.
         rules: How long connections last.
         interceptor: Stands between every connection and its socket.
+        handshakes: Stands before every connection.
     """
 
     def __init__(
@@ -126,7 +135,7 @@ class StreamRoutes:
     ) -> None:
         self._streams, self._session_ms, self._unsplit = streams, session_ms, unsplit
         self._rules, self._interceptor = rules, interceptor
-        self._open: dict[Connection, asyncio.Task[None]] = {}  # with what writes to it
+        self._open: dict[Connection, _Line] = {}
         self._ticking: asyncio.Task[None] | None = None
 
     def add_routes(self, app: web.Application) -> None:
@@ -137,11 +146,30 @@ class StreamRoutes:
         app.on_startup.append(self._start)
         app.on_shutdown.append(self.stop)
 
+    @property
+    def connections(self) -> Iterable[Connection]:
+        """Those that are open."""
+        return self._open.keys()
+
+    def cut(self, connection: Connection) -> None:
+        """End one without a word."""
+        connection.leave()
+        self._open[connection].outlet.cut()
+
     def tick(self) -> None:
         """Let time pass for every connection; also done every second."""
         now_ms = self._session_ms()
         for connection in list(self._open):
             connection.tick(now_ms)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Those that are open."""
+        return tuple(self._open)
+
+    def cut(self, connection: Connection) -> None:
+        """End an open connection without a word; what waits for its socket is lost."""
+        self._cuts[connection]()
 
     async def _start(self, app: web.Application) -> None:
         self._ticking = asyncio.create_task(self._tick_forever())
@@ -150,7 +178,7 @@ class StreamRoutes:
         """Send what waits and close every connection; also done when the server stops."""
         if self._ticking is not None:
             self._ticking.cancel()
-        writers = list(self._open.values())
+        writers = [line.writer for line in self._open.values()]
         for connection in list(self._open):
             connection.close(GOING_AWAY, "The exchange is shutting down")
         if writers:
@@ -167,16 +195,17 @@ class StreamRoutes:
         if route is None or not socket.can_prepare(request):
             return web.Response(status=404 if route is None else 400)
         await socket.prepare(request)
-        outlet = SocketOutlet(socket, partial(_cut, request))
+        outlet = SocketOutlet(socket, partial(_abort, request))
         connection = Connection(
             self._streams, route, outlet, self._session_ms(), rules=self._rules, interceptor=self._interceptor
         )
-        writer = self._open[connection] = asyncio.create_task(outlet.write())
+        writer = asyncio.create_task(outlet.write())
+        self._open[connection] = _Line(outlet, writer)
         try:
             await self._read(socket, connection, outlet)
         finally:
             connection.leave()
-            del self._open[connection]
+            del self._open[connection], self._cuts[connection]
             writer.cancel()
         return socket
 
@@ -187,14 +216,14 @@ class StreamRoutes:
                 case WSMsgType.TEXT:
                     connection.receive_text(message.data, now_ms)
                 case WSMsgType.PING:
-                    connection.receive_ping(now_ms)
-                    outlet.pong(message.data)
+                    if connection.receive_ping(now_ms):
+                        outlet.pong(message.data)
                 case WSMsgType.PONG:
                     connection.receive_pong(bytes(message.data), now_ms)
                 case WSMsgType.BINARY:
                     connection.receive_binary()
 
 
-def _cut(request: web.Request) -> None:
+def _abort(request: web.Request) -> None:
     if request.transport is not None:
         request.transport.abort()

@@ -1,0 +1,135 @@
+"""Start a local exchange: the USD-M futures API of Binance on loopback, REST and WebSocket, on recorded data.
+
+It replays klines at a multiple of real time, or with --lock-step only when it is told to (POST /local/v1/advance).
+Clients of the real exchange trade on it once they are given its address; the lines for ccxt and python-binance are
+printed. Keys are its own: they protect nothing and are worth nothing.
+"""
+
+import asyncio
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rl_trader.errors import ConfigError
+from scripts._cli import Parser, run
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from rl_trader.local_exchange.assembly import Assembly, Setup
+    from rl_trader.local_exchange.shells.http import HttpServer
+
+DEFAULT_PORT: Final = 8550
+LINES: Final = """
+# ccxt
+import re, ccxt.pro
+exchange = ccxt.pro.binanceusdm({{"apiKey": "{key}", "secret": "{secret}"}})
+api = exchange.urls["api"]
+for name in [name for name, url in api.items() if type(url) is str]:
+    api[name] = re.sub("https://[a-z]+.binance.com", "{url}", api[name])
+api["ws"]["linear"], api["ws"]["ws-api"]["linear"] = "{ws_url}/ws", "{ws_url}/ws-fapi/v1"
+
+# python-binance
+from binance import BinanceSocketManager, Client
+Client.FUTURES_URL, Client.FUTURES_DATA_URL = "{url}/fapi", "{url}/futures/data"
+BinanceSocketManager.FSTREAM_URL = "{ws_url}/"
+client = Client("{key}", "{secret}", ping=False)
+"""
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="scripts.local_exchange", description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of the store (default: the embedded market, no data needed)")
+    parser.add_argument("--symbols", default="BTCUSDT", help="of the data folder, with commas (default: %(default)s)")
+    parser.add_argument("--interval", help="of the klines that are played (default: the finest that is recorded)")
+    parser.add_argument("--from", dest="since", help="first day or time that is played, UTC (default: all)")
+    parser.add_argument("--to", dest="until", help="end, exclusive, UTC (default: all)")
+    pace = parser.add_mutually_exclusive_group()
+    pace.add_argument("--speed", type=float, default=1.0, help="multiple of real time (default: %(default)g)")
+    pace.add_argument("--lock-step", action="store_true", help="let the market move only when it is told to")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any (default: %(default)s)")
+    parser.add_argument("--accounts", default="main", help="names, with commas; each has a key (default: %(default)s)")
+    parser.add_argument("--balance", default="10000", help="USDT of every account (default: %(default)s)")
+    parser.add_argument(
+        "--half-spread", type=float, default=0.0001, help="of the price, on each side (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--missing-mark", default="refuse", choices=("refuse", "last"), help="mark prices that are not recorded"
+    )
+    parser.add_argument(
+        "--missing-funding", default="refuse", choices=("refuse", "zero", "base"), help="rates that are not recorded"
+    )
+    parser.add_argument("--holes", default="refuse", choices=("refuse", "split"), help="bars that are not recorded")
+    parser.add_argument("--seed", type=int, default=0, help="of keys and of the embedded market (default: %(default)s)")
+    return parser
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    arguments = _parser().parse_args()
+    asyncio.run(_serve(arguments))
+
+
+async def _serve(arguments: "Namespace") -> None:
+    from rl_trader.local_exchange.assembly import assemble_lock_step, assemble_paced, machine_ms
+    from rl_trader.local_exchange.shells.local import make_server
+    from rl_trader.local_exchange.shells.pacing import Pace
+
+    setup = _setup(arguments)
+    if arguments.lock_step:
+        assembly, pace = assemble_lock_step(setup, machine_ms), None
+    else:
+        assembly = assemble_paced(setup)
+        pace = Pace(assembly.venue, arguments.speed, machine_ms)
+    try:
+        async with make_server(assembly, port=arguments.port, pace=pace) as server:
+            _print_addresses(assembly, server)
+            await asyncio.Event().wait()
+    except OSError as error:
+        raise ConfigError(f"port {arguments.port} cannot be used ({error.strerror}); choose another") from None
+
+
+def _setup(arguments: "Namespace") -> "Setup":
+    from rl_trader.config import Assumptions, Slippage
+    from rl_trader.klines import parse_date
+    from rl_trader.local_exchange.assembly import Setup
+
+    try:
+        balance = Decimal(arguments.balance)
+    except InvalidOperation:
+        raise ConfigError(f"--balance must be a number of USDT and is {arguments.balance!r}; correct it") from None
+    return Setup(
+        data=arguments.data,
+        symbols=tuple(_names(arguments.symbols.upper())),
+        interval=arguments.interval,
+        since_ms=parse_date(arguments.since) if arguments.since else None,
+        until_ms=parse_date(arguments.until) if arguments.until else None,
+        assumptions=Assumptions(
+            missing_mark=arguments.missing_mark, missing_funding=arguments.missing_funding, holes=arguments.holes
+        ),
+        slippage=Slippage(half_spread=arguments.half_spread),
+        accounts=tuple(_names(arguments.accounts)),
+        balance=balance,
+        seed=arguments.seed,
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _print_addresses(assembly: "Assembly", server: "HttpServer") -> None:
+    from rl_trader.klines import utc
+
+    venue = assembly.venue
+    print(f"REST:      {server.url}")
+    print(f"WebSocket: {server.ws_url}")
+    print(f"market:    {', '.join(venue.exchange.quotes)} at {utc(venue.market_ms())}")
+    for key in assembly.keys:
+        print(f"account {key.account}: key {key.key} secret {key.secret}")
+    first = assembly.keys[0]
+    print(LINES.format(url=server.url, ws_url=server.ws_url, key=first.key, secret=first.secret), flush=True)
+
+
+if __name__ == "__main__":
+    run(main)
