@@ -13,8 +13,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from rl_trader.contract import load_terms
 from rl_trader.embedded import INTERVAL_MS
 from rl_trader.klines import parse_date
+from rl_trader.local_exchange import wire
 from rl_trader.local_exchange.books.inputs import Conduct
 from rl_trader.local_exchange.endpoints.public import PUBLIC_ENDPOINTS, PUBLIC_METHODS
 from rl_trader.local_exchange.engine.exchange import Exchange
@@ -408,6 +410,17 @@ def test_aggregate_trades_are_asked_for_by_number_or_time(client: Client) -> Non
     assert len(numbers()) == 49
 
 
+def test_aggregate_trades_are_forgotten_after_two_days() -> None:
+    old = Client(recording(BARS, "8h"))
+    numbers = [row["a"] for row in old.get("/fapi/v1/aggTrades", {"symbol": "BTCUSDT", "startTime": START})]
+    assert numbers == [1]
+    old.replay.advance(old.replay.now_ms + 48 * HOUR)
+    numbers = [row["a"] for row in old.get("/fapi/v1/aggTrades", {"symbol": "BTCUSDT", "startTime": START})]
+    assert numbers == list(range(1, 26))  # the first one is two days old to the millisecond
+    old.replay.advance(old.replay.now_ms + 1)
+    assert old.get("/fapi/v1/aggTrades", {"symbol": "BTCUSDT", "startTime": START})[0]["a"] == 2
+
+
 def test_open_interest_is_what_the_accounts_hold(client: Client) -> None:
     assert client.get("/fapi/v1/openInterest", {"symbol": "BTCUSDT"})["openInterest"] == "0.000"
     for name, amount in (("long", D("0.5")), ("short", D("-0.75")), ("longer", D("0.5"))):
@@ -430,6 +443,35 @@ def test_methods_of_the_websocket_api_answer_the_same(client: Client) -> None:
         frame = json.dumps({"id": "1", "method": method, "params": {"symbol": "BTCUSDT"}})
         answer = json.loads(api.handle(frame, connection))
         assert answer["result"] == client.get(f"/fapi/{path}", {"symbol": "BTCUSDT"}), method
+
+
+def test_funding_rates_of_all_symbols_are_the_newest_or_from_a_start_on() -> None:
+    both = Client(recording(BARS, fundings=RATES), recording(BARS, symbol="ETHUSDT", fundings={0: 0.5, 8 * HOUR: 0.25}))
+    both.replay.advance(START + 10 * HOUR)
+
+    def rates(**params: object) -> list[str]:
+        return [row["fundingRate"] for row in both.get("/fapi/v1/fundingRate", params)]
+
+    assert rates() == ["0.00003563", "0.50000000", "0.00006188", "0.25000000"]
+    assert rates(limit=2) == ["0.00006188", "0.25000000"]
+    assert rates(limit=3, startTime=START) == ["0.00003563", "0.50000000", "0.00006188"]
+
+
+# ---- Numbers
+
+
+def test_numbers_are_written_with_the_places_of_their_field() -> None:
+    contract = load_terms("BTCUSDT")  # tick 0.10, step 0.001
+    assert wire.price_text(D("76914.9"), contract) == "76914.90"
+    assert wire.price_text(D("7189.4321"), contract) == "7189.4321"  # as recorded when the tick was finer
+    assert wire.price_text(D("1E+3"), contract) == "1000.00"
+    assert wire.price_text(D(1) / 3, contract) == "0.33333333"
+    assert wire.amount_text(D("-0.5"), contract) == "-0.500"
+    assert wire.money_text(D("-0.000000004")) == "0.00000000"
+    assert wire.rate_text(D("0.000015")) == "0.00001500"
+    assert wire.mark_text(D("0.000000015")) == wire.mark_text(D("0.000000025")) == "0.00000002"  # halves to even
+    assert [wire.units_text(units, 3) for units in (0, 28_720, -5)] == ["0.000", "28.720", "-0.005"]
+    assert wire.units_text(7, 0) == "7"
 
 
 # ---- Listings

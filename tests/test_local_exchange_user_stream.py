@@ -380,6 +380,23 @@ def test_everything_that_the_engine_tells_can_be_written() -> None:
     assert reasons == {"ORDER", "FUNDING_FEE"}
 
 
+def test_a_liquidation_is_told_to_its_account_and_to_everybody() -> None:
+    stage = Stage()
+    trader, key = stage.open_account(balance=150)
+    stage.subscribe(key, "btcusdt@forceOrder", "!forceOrder@arr")
+    stage.play(1)
+    stage.trade(trader, Side.BUY, "2")  # about 2 100 USDT at a leverage of 20
+    stage.play(50)
+    assert trader.held_slots() == []
+    assert "ORDER_TRADE_UPDATE CALCULATED FILLED" in names_of(stage, key)
+    [update] = [event for event in stage.events(key) if event.get("o", {}).get("x") == "CALCULATED"]
+    assert update["o"]["c"].startswith("autoclose-")
+    [everybody], [all_symbols] = stage.events("btcusdt@forceOrder"), stage.events("!forceOrder@arr")
+    assert everybody["o"] == all_symbols["o"]
+    for field in "sSofqpXz":
+        assert everybody["o"][field] == update["o"][field], field
+
+
 def test_funding_is_told_before_the_candle_that_it_falls_in_is_closed() -> None:
     stage = Stage()
     trader, key = stage.open_account()

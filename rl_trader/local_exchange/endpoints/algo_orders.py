@@ -12,7 +12,7 @@ from rl_trader.contract_terms import ContractTerms
 from rl_trader.local_exchange.books.money import ZERO, exact
 from rl_trader.local_exchange.books.refusals import RefusedError
 from rl_trader.local_exchange.endpoints.each_symbol import weight_of_each
-from rl_trader.local_exchange.endpoints.order_answers import Answer, contract_of, rate_text
+from rl_trader.local_exchange.endpoints.order_answers import Answer, callback_text, contract_of
 from rl_trader.local_exchange.endpoints.order_parameters import ANY_SYMBOL, NEW_ALGO_ORDER, SYMBOL, algo_request
 from rl_trader.local_exchange.endpoints.orders import ALL_CANCELLED, ONE_ORDER, UNFILLED_KEPT_MS
 from rl_trader.local_exchange.endpoints.windows import QUARTER_MS, TIMES, limit, numbered
@@ -142,7 +142,7 @@ def _algo_order(contract: ContractTerms, order: AlgoOrder) -> Answer:
         "goodTillDate": request.good_till_ms,
     }
     if request.type is OrderType.TRAILING_STOP_MARKET:
-        answer |= {"activatePrice": price(request.activate_price), "callbackRate": rate_text(request.callback_rate)}
+        answer |= {"activatePrice": price(request.activate_price), "callbackRate": callback_text(request.callback_rate)}
     return answer
 
 

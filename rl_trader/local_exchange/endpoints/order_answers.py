@@ -37,7 +37,7 @@ def plain_text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def rate_text(rate: Decimal | None) -> str:
+def callback_text(rate: Decimal | None) -> str:
     """Return a callback rate in per cent, as ``1.0``; nothing where there is none."""
     return "" if rate is None else fixed(rate, max(1, places(rate.normalize())))
 
@@ -113,7 +113,7 @@ def _order(call: Call, order: Order) -> Answer:
 
 def _trailing(request: AlgoRequest, contract: ContractTerms) -> Answer:
     activate_price = ZERO if request.activate_price is None else request.activate_price
-    return {"activatePrice": price_text(activate_price, contract), "priceRate": rate_text(request.callback_rate)}
+    return {"activatePrice": price_text(activate_price, contract), "priceRate": callback_text(request.callback_rate)}
 
 
 def _paid(call: Call, order: Order) -> Answer:

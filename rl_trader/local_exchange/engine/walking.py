@@ -55,6 +55,7 @@ def jump(state: State, symbol: str, to: Point) -> None:
     state.set_prices(symbol, to)
     for trader in _concerned(state, symbol):
         _expire_due(state, trader, symbol)
+    _follow(_concerned(state, symbol), symbol, to)
     for trader in _concerned(state, symbol):
         for side in PositionSide:
             slot = slot_name(symbol, side)
@@ -68,7 +69,7 @@ def walk(state: State, symbol: str, to: Point) -> None:
     quotes = state.quotes[symbol]
     traders = _concerned(state, symbol)
     at = Point(quotes.last, quotes.mark)
-    while traders and (hit := first_hit(_triggers(state, traders, symbol, to), at, to)):
+    while traders and (hit := first_hit(_triggers(state, traders, symbol), at, to)):
         at = hit.at
         state.set_prices(symbol, at)
         _follow(traders, symbol, at)
@@ -108,7 +109,7 @@ def _concerned(state: State, symbol: str) -> list[Trader]:
     ]
 
 
-def _triggers(state: State, traders: list[Trader], symbol: str, to: Point) -> Iterator[Trigger[Act]]:
+def _triggers(state: State, traders: list[Trader], symbol: str) -> Iterator[Trigger[Act]]:
     """Yield what can be met now, the worst first."""
     for trader in traders:
         yield from _liquidations(state, trader, symbol)
@@ -118,7 +119,7 @@ def _triggers(state: State, traders: list[Trader], symbol: str, to: Point) -> It
     waiting = [(trader, order) for trader in traders for order in trader.open_algo_orders_of(symbol)]
     waiting.sort(key=lambda entry: _precedence(entry[1]))
     for trader, algo in waiting:
-        yield from _conditional(state, trader, algo, to)
+        yield from _conditional(state, trader, algo)
     if quotes.available == 0:
         return
     resting = [(trader, order) for trader in traders for order in trader.open_orders_of(symbol)]
@@ -158,19 +159,18 @@ def _liquidate(state: State, trader: Trader, symbol: str, side: PositionSide, le
     liquidate_position(state, trader, symbol, side, hit.at.mark if hit.is_at_start else level)
 
 
-def _conditional(state: State, trader: Trader, order: AlgoOrder, to: Point) -> Iterator[Trigger[Act]]:
-    request, quotes = order.request, state.quotes[order.request.symbol]
+def _conditional(state: State, trader: Trader, order: AlgoOrder) -> Iterator[Trigger[Act]]:
+    request = order.request
     is_on_mark = request.working_type is WorkingType.MARK_PRICE
     if request.type is not OrderType.TRAILING_STOP_MARKET:
         assert request.trigger_price is not None
         act = partial(_trigger, state, trader, order)
         yield Trigger(act, request.trigger_price, is_met_above(request), is_on_mark)
         return
-    way = working_price(request, to) - working_price(request, Point(quotes.last, quotes.mark))
     if not order.is_active:
         assert request.activate_price is not None
         yield Trigger(partial(_activate, order), request.activate_price, request.side is Side.SELL, is_on_mark)
-    elif way * request.side.sign > 0:  # against what it follows
+    else:
         level = denoised(trailing_level(order))
         yield Trigger(partial(_trigger, state, trader, order), level, request.side is Side.BUY, is_on_mark)
 

@@ -123,9 +123,9 @@ class Market:
         depth = quotes.contract.limit_max_quantity if quotes.available is None else quotes.available
         if not depth:
             return Book(bids, asks)
-        return Book(
-            sorted(_with_level(bids, quotes.bid, depth), reverse=True), sorted(_with_level(asks, quotes.ask, depth))
-        )
+        best_bid = max([quotes.bid, *(price for price, _ in bids)])
+        ask = max(quotes.ask, best_bid + quotes.contract.tick_size)  # without a spread it gives way
+        return Book(sorted(_with_level(bids, quotes.bid, depth), reverse=True), sorted(_with_level(asks, ask, depth)))
 
     @exact
     def open_interest(self, symbol: str) -> Decimal:

@@ -101,6 +101,7 @@ class SymbolPlayer:
         """Play the next instant."""
         now = self.next_ms
         assert now is not None
+        self._quotes.next_funding_ms = self._recording.next_funding_ms(now)
         if self._is_halting:
             self._halt(now)
         elif self._corner == 0:

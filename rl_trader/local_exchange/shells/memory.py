@@ -4,7 +4,7 @@ Everything runs in the caller's thread, so that one thread has to own the venue.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import RemoteDisconnected
 from typing import Final
@@ -19,10 +19,6 @@ from rl_trader.local_exchange.protocol.dispatch import Dispatcher
 from rl_trader.local_exchange.protocol.request import Request, Response
 from rl_trader.local_exchange.shells.guarded import guarded_response
 from rl_trader.local_exchange.shells.interception import Cut, Dropped, SyncInterceptor
-from rl_trader.local_exchange.streams.connection import Connection, Streams, as_it_is
-from rl_trader.local_exchange.streams.connection import Interceptor as StreamInterceptor
-from rl_trader.local_exchange.streams.names import Category
-from rl_trader.local_exchange.streams.routes import UNSPLIT_TODAY, parse_route
 
 _ADDRESS: Final = "127.0.0.1"
 
@@ -84,79 +80,6 @@ class MemoryTransport:
     ) -> Response:
         """Return the same as :meth:`request`, for callers that await; it never gives up its turn."""
         return self.request(method, url, headers=headers, body=body)
-
-
-class MemoryStreams:
-    """Connections of streams without a socket.
-
-    Args:
-        streams: Tell connections what they have subscribed to.
-        session_ms: The clock of connections.
-        unsplit: What connections without a category carry.
-        interceptor: Stands between every connection and its client.
-    """
-
-    def __init__(
-        self,
-        streams: Streams,
-        session_ms: Callable[[], int],
-        *,
-        unsplit: frozenset[Category] = UNSPLIT_TODAY,
-        interceptor: StreamInterceptor = as_it_is,
-    ) -> None:
-        self._streams, self._session_ms = streams, session_ms
-        self._unsplit, self._interceptor = unsplit, interceptor
-        self._open: list[MemoryStream] = []
-
-    @property
-    def connections(self) -> tuple[Connection, ...]:
-        """Those that are open."""
-        self._open = [stream for stream in self._open if stream.connection.is_open]
-        return tuple(stream.connection for stream in self._open)
-
-    def cut(self, connection: Connection) -> None:
-        """End an open connection without a word."""
-        connection.leave()
-
-    def connect(self, address: str) -> "MemoryStream":
-        """Return a connection; of the address scheme and host do not matter.
-
-        Raises:
-            ValueError: If no stream lives there.
-        """
-        split = urlsplit(address)
-        route = parse_route(split.path, split.query, self._unsplit)
-        if route is None:
-            raise ValueError(f"an address of streams was wanted, found {address!r}; begin its path with /ws or /stream")
-        stream = MemoryStream()
-        stream.connection = Connection(
-            self._streams, route, stream, self._session_ms(), interceptor=self._interceptor
-        )
-        self._open.append(stream)
-        return stream
-
-
-class MemoryStream:
-    """What a client has of a connection: the frames that have come, and how it has ended."""
-
-    connection: Connection
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.pings: list[bytes] = []
-        self.close_code: int | None = None
-
-    def send(self, text: str, superseded_by: str | None) -> None:
-        """Take a frame."""
-        self.texts.append(text)
-
-    def ping(self, payload: bytes) -> None:
-        """Take a ping."""
-        self.pings.append(payload)
-
-    def close(self, code: int, reason: str) -> None:
-        """Take the end."""
-        self.close_code = code
 
 
 class MemoryAdapter(BaseAdapter):

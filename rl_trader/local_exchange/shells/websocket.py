@@ -7,7 +7,7 @@ left out of a connection that lives.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from typing import Final, NamedTuple
@@ -132,9 +132,10 @@ class StreamRoutes:
         unsplit: frozenset[Category] = UNSPLIT_TODAY,
         rules: ConnectionRules = EXCHANGE_RULES,
         interceptor: Interceptor = as_it_is,
+        handshakes: interception.Interceptor | None = None,
     ) -> None:
         self._streams, self._session_ms, self._unsplit = streams, session_ms, unsplit
-        self._rules, self._interceptor = rules, interceptor
+        self._rules, self._interceptor, self._handshakes = rules, interceptor, handshakes
         self._open: dict[Connection, _Line] = {}
         self._ticking: asyncio.Task[None] | None = None
 
@@ -145,16 +146,6 @@ class StreamRoutes:
             app.router.add_get(f"/{path}/{{rest:.*}}", self._serve)
         app.on_startup.append(self._start)
         app.on_shutdown.append(self.stop)
-
-    @property
-    def connections(self) -> Iterable[Connection]:
-        """Those that are open."""
-        return self._open.keys()
-
-    def cut(self, connection: Connection) -> None:
-        """End one without a word."""
-        connection.leave()
-        self._open[connection].outlet.cut()
 
     def tick(self) -> None:
         """Let time pass for every connection; also done every second."""
@@ -169,7 +160,8 @@ class StreamRoutes:
 
     def cut(self, connection: Connection) -> None:
         """End an open connection without a word; what waits for its socket is lost."""
-        self._cuts[connection]()
+        connection.leave()
+        self._open[connection].outlet.cut()
 
     async def _start(self, app: web.Application) -> None:
         self._ticking = asyncio.create_task(self._tick_forever())
@@ -194,6 +186,8 @@ class StreamRoutes:
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_LARGEST_FRAME)
         if route is None or not socket.can_prepare(request):
             return web.Response(status=404 if route is None else 400)
+        if (instead := await handshake_outcome(request, self._handshakes)) is not None:
+            return instead
         await socket.prepare(request)
         outlet = SocketOutlet(socket, partial(_abort, request))
         connection = Connection(
@@ -205,7 +199,7 @@ class StreamRoutes:
             await self._read(socket, connection, outlet)
         finally:
             connection.leave()
-            del self._open[connection], self._cuts[connection]
+            del self._open[connection]
             writer.cancel()
         return socket
 

@@ -33,6 +33,7 @@ from rl_trader.local_exchange.streams.user_messages import LISTEN_KEY_EXPIRED
 GOING_AWAY: Final = 1001  # codes of WebSocket's RFC 6455
 UNSUPPORTED: Final = 1003
 POLICY_VIOLATION: Final = 1008
+PING: Final = "ping"  # what an interceptor is told instead of a stream
 
 _SECOND: Final = 1000
 _MINUTE: Final = 60_000
@@ -86,7 +87,11 @@ class Streams(Protocol):
 
 
 Interceptor = Callable[["Connection", str, str], Iterable[str]]
-"""Called with a connection, the name of a stream (empty of an answer) and a text, gives what is sent in its place."""
+"""Called with a connection, the name of a stream and a text, gives what is sent in its place.
+
+The name is that of the stream or the listen key, empty of an answer, and ``PING`` of a ping, whose text is its payload:
+a ping is sent unless nothing is given.
+"""
 
 
 def as_it_is(connection: "Connection", stream: str, text: str) -> Iterable[str]:
@@ -134,6 +139,11 @@ class Connection:
         }
         self._add(route.names)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it has subscribed to: streams and listen keys, also those that stay silent."""
+        return tuple(self._names)
+
     # What comes in
 
     def receive_text(self, text: str, now_ms: int) -> None:
@@ -148,9 +158,9 @@ class Connection:
         if self.is_open:
             self._pass_on("", answer, None)
 
-    def receive_ping(self, now_ms: int) -> None:
-        """Count a ping, which the socket answers."""
-        self._admit(now_ms)
+    def receive_ping(self, now_ms: int) -> bool:
+        """Count a ping, and return whether the socket is to answer it."""
+        return self._admit(now_ms) and any(True for _ in self._interceptor(self, PING, ""))
 
     def receive_pong(self, payload: bytes, now_ms: int) -> None:
         """Take a pong; one that answers no ping is allowed and proves nothing."""
@@ -175,9 +185,9 @@ class Connection:
             self.close(POLICY_VIOLATION, "Pong timeout")
         elif now_ms - self._pinged_ms >= self._rules.ping_every_ms:
             self._pinged_ms = now_ms
-            payload = str(now_ms).encode()
-            self._unanswered.add(payload)
-            self._outlet.ping(payload)
+            for payload in self._interceptor(self, PING, str(now_ms)):
+                self._unanswered.add(payload.encode())
+                self._outlet.ping(payload.encode())
 
     # What goes out
 

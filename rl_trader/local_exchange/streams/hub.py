@@ -60,7 +60,8 @@ class Subscription:
 
     def close(self) -> None:
         """Subscribe to nothing any more."""
-        for name in self._names:
+        names, self._names = self._names, ()
+        for name in names:
             self._streams.remove(name, self)
 
 
