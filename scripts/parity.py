@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from rl_trader.config import TradingConfig
-    from rl_trader.parity import Report
+    from rl_trader.parity.comparison import Decisions, Report
 
 LEVERAGE: Final = 20
+HOLDING_BARS: Final = 12
+LONG_HOLDING_BARS: Final = 200  # long enough to be liquidated
 
 
 def _parser() -> Parser:
@@ -38,7 +40,7 @@ def main() -> int:
     arguments = _parser().parse_args()
 
     from rl_trader.config import Slippage, TradingConfig
-    from rl_trader.parity import ParityError
+    from rl_trader.parity.comparison import ParityError
 
     trading = TradingConfig(
         initial_balance=100_000.0,
@@ -49,14 +51,14 @@ def main() -> int:
         slippage=Slippage(half_spread=0.0001, sqrt_impact=0.001),
     )
     bare = replace(trading, stop_loss=None, take_profit=None)
-    for name, chosen in (
-        ("isolated with stops", trading),
-        ("isolated without stops", bare),
-        ("cross with stops", replace(trading, margin_mode="cross")),
-        ("cross without stops", replace(bare, margin_mode="cross")),
+    for name, chosen, holding_bars in (
+        ("isolated with stops", trading, HOLDING_BARS),
+        ("isolated without stops", bare, LONG_HOLDING_BARS),
+        ("cross with stops", replace(trading, margin_mode="cross"), HOLDING_BARS),
+        ("cross without stops", replace(bare, margin_mode="cross"), LONG_HOLDING_BARS),
     ):
         try:
-            report = _compare(arguments, chosen)
+            report = _compare(arguments, chosen, holding_bars)
         except ParityError as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 1
@@ -64,35 +66,36 @@ def main() -> int:
     return 0
 
 
-def _compare(arguments: "Namespace", trading: "TradingConfig") -> "Report":
+def _compare(arguments: "Namespace", trading: "TradingConfig", holding_bars: int) -> "Report":
     """Return what was equal in as many episodes as it takes."""
     from rl_trader.klines import parse_date
-    from rl_trader.parity import Report
+    from rl_trader.parity.comparison import Decisions, Report
 
     total = Report(next_ms=parse_date(arguments.since))
     while total.bars < arguments.bars:
-        total.add(_episode(arguments, trading, total.next_ms, arguments.bars - total.bars))
+        decisions = Decisions(arguments.seed + total.bars, holding_bars)
+        total.add(_episode(arguments, trading, total, decisions))
     return total
 
 
-def _episode(arguments: "Namespace", trading: "TradingConfig", since_ms: int, num_bars: int) -> "Report":
+def _episode(arguments: "Namespace", trading: "TradingConfig", total: "Report", decisions: "Decisions") -> "Report":
     from rl_trader.local_exchange.assembly import Setup, assemble_lock_step
     from rl_trader.local_exchange.market.recording import decimal
     from rl_trader.local_exchange.protocol.limits import UNLIMITED
-    from rl_trader.parity import check_parity
+    from rl_trader.parity.comparison import check_parity
 
     setup = Setup(
         data=arguments.data,
         symbols=(arguments.symbol,),
         interval=arguments.interval,
-        since_ms=since_ms,
+        since_ms=total.next_ms,
         slippage=trading.slippage,
         balance=decimal(trading.initial_balance),
         limits=UNLIMITED,
     )
     assembly = assemble_lock_step(setup)
     recording = assembly.venue.market.recordings[arguments.symbol]
-    return check_parity(assembly, recording, trading, num_bars, arguments.seed)
+    return check_parity(assembly, recording, trading, arguments.bars - total.bars, decisions)
 
 
 def _print(name: str, report: "Report") -> None:
@@ -101,6 +104,8 @@ def _print(name: str, report: "Report") -> None:
         print(f"  {count:>7,} {kind}")
     for event, count in sorted(report.events.items()):
         print(f"  {count:>7,} bars: {event}")
+    if report.near_halves:
+        print(f"  {report.near_halves:>7,} amounts off by one unit, within binary error of half a unit")
     if report.stops_at_once:
         print(f"  {report.stops_at_once:>7,} bars: a stop was met before it could be placed")
 

@@ -194,3 +194,4 @@ class Income(NamedTuple):
     amount: Decimal  # USDT, signed
     time_ms: int
     trade_id: int | None  # that it belongs to
+    before_rounding: Decimal  # USDT; the amount before it was rounded to 1e-8

@@ -66,7 +66,7 @@ class Trader:
         self._client_ids: dict[tuple[str, str], Order] = {}  # the newest order of each
         self._client_algo_ids: dict[str, AlgoOrder] = {}
         if wallet_balance:
-            self.income.append(Income(1, "", TRANSFER, wallet_balance, time_ms, None))
+            self.income.append(Income(1, "", TRANSFER, wallet_balance, time_ms, None, wallet_balance))
 
     # Settings
 
@@ -160,4 +160,5 @@ class Trader:
         """Keep what the books have booked."""
         for line in lines:
             kind = _INCOME_TYPES.get(line.kind, line.kind.value)
-            self.income.append(Income(len(self.income) + 1, symbol, kind, line.amount, time_ms, trade_id))
+            number = len(self.income) + 1
+            self.income.append(Income(number, symbol, kind, line.amount, time_ms, trade_id, line.before_rounding))

@@ -1,0 +1,144 @@
+"""A client that knows nothing but the API, and keeps the stops beside its position as deployment has to."""
+
+from decimal import Decimal
+from typing import Final, NamedTuple, cast
+
+from rl_trader.config import TradingConfig
+from rl_trader.differential.witnesses import decimal, units
+from rl_trader.errors import ConfigError
+from rl_trader.klines import utc
+from rl_trader.local_exchange.assembly import Assembly
+from rl_trader.local_exchange.books.positions import FLAT, Position
+from rl_trader.local_exchange.books.prices import stop_level, take_profit_level
+from rl_trader.local_exchange.books.terms import SymbolTerms
+from rl_trader.local_exchange.engine.trader import TRANSFER
+from rl_trader.local_exchange.shells.memory import MemoryTransport
+from rl_trader.local_exchange.shells.signed_client import AnsweredError, SignedClient
+from rl_trader.state import Order
+
+MOST_ROWS: Final = 1000  # of an answer
+IMMEDIATELY: Final = -2021  # a stop that is met before it can be placed
+
+
+class Booking(NamedTuple):
+    """One line of income."""
+
+    kind: str
+    units: int  # of 1e-8 USDT
+
+
+class ApiTrader:
+    """Trades one symbol over the API.
+
+    Args:
+        assembly: In lock-step.
+        symbol: Which.
+        trading: How the account trades.
+    """
+
+    def __init__(self, assembly: Assembly, symbol: str, trading: TradingConfig) -> None:
+        venue = assembly.venue
+        self._client = SignedClient(MemoryTransport(assembly.dispatcher), assembly.keys[0], venue.market_ms)
+        self._symbol = symbol
+        self._trading = trading
+        self._terms = SymbolTerms.of(venue.exchange.quotes[symbol].contract)
+        self._guarded = FLAT  # what the stops are of
+        self.refusals: list[int] = []
+        self._client.call("POST", "/fapi/v1/leverage", symbol=symbol, leverage=trading.leverage_of(symbol))
+        if trading.margin_mode == "isolated":
+            self._client.call("POST", "/fapi/v1/marginType", symbol=symbol, marginType="ISOLATED")
+
+    def position(self) -> Position:
+        """Return the position, as the exchange answers."""
+        rows = cast("list[dict[str, str]]", self._client.call("GET", "/fapi/v3/positionRisk", symbol=self._symbol))
+        for row in rows:
+            if Decimal(row["positionAmt"]):
+                return Position(Decimal(row["positionAmt"]), Decimal(row["entryPrice"]), Decimal(row["isolatedWallet"]))
+        return FLAT
+
+    def wallet_balance(self) -> Decimal:
+        """Return the wallet, as the exchange answers."""
+        (row,) = cast("list[dict[str, str]]", self._client.call("GET", "/fapi/v3/balance"))
+        return Decimal(row["balance"])
+
+    def income(self, since_ms: int, until_ms: int) -> list[Booking]:
+        """Return everything that was booked in ``[since_ms, until_ms)``, the oldest first, without transfers.
+
+        Raises:
+            ConfigError: If it is more than one answer holds.
+        """
+        rows = cast(
+            "list[dict[str, str]]",
+            self._client.call("GET", "/fapi/v1/income", startTime=since_ms, endTime=until_ms - 1, limit=MOST_ROWS),
+        )
+        if len(rows) == MOST_ROWS:
+            raise ConfigError(f"after {utc(since_ms)} more was booked than one answer holds; ask for less")
+        kept = (row for row in rows if row["incomeType"] != TRANSFER)
+        return [Booking(row["incomeType"], units(float(row["income"]))) for row in kept]
+
+    def trade(self, order: Order) -> int:
+        """Send an order's legs and let the stops follow; return how many orders were sent."""
+        self.refusals = []
+        sent = 0
+        for amount, is_reducing in ((order.reduce_amount, True), (order.open_amount, False)):
+            if not amount:
+                continue
+            sent += 1
+            if not self._send(decimal(amount), is_reducing=is_reducing):
+                break
+        if sent:
+            self._guard()
+        return sent
+
+    def _send(self, amount: Decimal, *, is_reducing: bool) -> bool:
+        try:
+            self._client.call(
+                "POST",
+                "/fapi/v1/order",
+                symbol=self._symbol,
+                side="BUY" if amount > 0 else "SELL",
+                type="MARKET",
+                quantity=f"{abs(amount):f}",
+                reduceOnly="true" if is_reducing else None,
+            )
+        except AnsweredError as error:
+            self.refusals.append(error.code)
+            return False
+        return True
+
+    def _guard(self) -> None:
+        """Let the stops be those of the position that is held."""
+        position, trading = self.position(), self._trading
+        was, self._guarded = self._guarded, position
+        if position.amount * was.amount > 0 and position.entry_price == was.entry_price:
+            return
+        self._client.call("DELETE", "/fapi/v1/algoOpenOrders", symbol=self._symbol)
+        if not position.amount:
+            return
+        if trading.stop_loss is not None:
+            level = stop_level(self._terms, position, decimal(trading.stop_loss))
+            if not self._place_stop("STOP_MARKET", level, position):
+                return
+        if trading.take_profit is not None:
+            level = take_profit_level(self._terms, position, decimal(trading.take_profit))
+            self._place_stop("TAKE_PROFIT_MARKET", level, position)
+
+    def _place_stop(self, kind: str, level: Decimal, position: Position) -> bool:
+        try:
+            self._client.call(
+                "POST",
+                "/fapi/v1/algoOrder",
+                algoType="CONDITIONAL",
+                symbol=self._symbol,
+                side="SELL" if position.amount > 0 else "BUY",
+                type=kind,
+                triggerPrice=f"{level:f}",
+                workingType="MARK_PRICE" if self._trading.stop_trigger == "mark" else "CONTRACT_PRICE",
+                closePosition="true",
+            )
+        except AnsweredError as error:
+            self.refusals.append(error.code)
+            if error.code == IMMEDIATELY:
+                self._send(-position.amount, is_reducing=True)
+            return False
+        return True
