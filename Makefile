@@ -44,7 +44,8 @@ tests: $(VENV)/ready-dev
 
 tests-plain: $(VENV)/ready-dev  ## the kernels again as plain Python, without the compiler
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 \
-		tests/test_ledger.py tests/test_replay.py tests/test_decision.py tests/test_limit_orders.py tests/test_features.py
+		tests/test_ledger.py tests/test_replay.py tests/test_decision.py tests/test_limit_orders.py \
+		tests/test_features.py tests/test_income.py -k "not real_year"
 
 mutation: $(VENV)/ready-dev  ## change the kernels and see whether their tests notice; goes on where it was stopped
 	$(BIN)/python -m tests.mutation run --workers $(WORKERS) $(MUTANTS:%=--mutants %)

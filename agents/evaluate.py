@@ -32,6 +32,7 @@ class RunEvaluation:
 
     evaluation: Evaluation
     folder: Path
+    income: Path | None  # the file of every booking, where it was asked for
     share: OptimumShare | None  # of the embedded market's optimum
 
 
@@ -168,12 +169,13 @@ def _evaluate(
         policies=others.policies,
     )
     folder = run.path / "evaluation" / name
+    income = folder / INCOME_FILE if with_income else None
     try:
         write_evaluation(folder, evaluation)
-        if with_income:
+        if income is not None:
             played = (observed, checkpoint.env.trading, evaluation.period)
             statements = [income_statement(result, *played) for result in evaluation.agent]
-            pd.concat(statements).to_parquet(folder / INCOME_FILE, index=False)
+            pd.concat(statements).to_parquet(income, index=False)
     except OSError as error:
         raise CheckpointError(f"the evaluation cannot be written into {folder}: {error}; free space") from error
-    return RunEvaluation(evaluation, folder, optimum_share(checkpoint))
+    return RunEvaluation(evaluation, folder, income, optimum_share(checkpoint))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rl_trader.bookings import sum_of_bookings
 from rl_trader.config import TradingConfig
 from rl_trader.income import INCOME_TYPES, REALIZED_PNL
 from rl_trader.market import Period
@@ -121,7 +122,8 @@ def income_statement(
         held = float(simulator.states["wallet_balance"][0])
         if held != wallet_balance:  # a new segment begins with the balance of the old one
             time = int(observed.market.bars["open_time"][row])
-            rows.append((time, INCOME_TYPES[REALIZED_PNL], held - wallet_balance, held))
+            realized = sum_of_bookings(held, -wallet_balance)
+            rows.append((time, INCOME_TYPES[REALIZED_PNL], realized, held))
             wallet_balance = held
         return np.array([next(targets)])
 

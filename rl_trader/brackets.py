@@ -7,6 +7,7 @@ and the FAQ "Leverage and Margin" of Binance futures, read in autumn 2026.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
@@ -26,6 +27,28 @@ class Bracket:
     maint_margin_rate: float  # of the notional
     maint_amount: float  # USDT; maintenance margin = notional * maint_margin_rate - maint_amount
     initial_leverage: int  # the highest leverage that may carry such a notional
+
+
+def bracket_ladder(steps: Iterable[tuple[Decimal, Decimal, int]]) -> tuple[Bracket, ...]:
+    """Return the brackets of (cap, maintenance margin rate, leverage), the lowest first, each from the last one's cap.
+
+    The maintenance amounts follow: the maintenance margin has no step from one bracket to the next.
+    """
+    brackets: list[Bracket] = []
+    floor, rate_before, amount = Decimal(0), Decimal(0), Decimal(0)
+    for cap, rate, leverage in steps:
+        amount += floor * (rate - rate_before)
+        brackets.append(
+            Bracket(
+                notional_floor=float(floor),
+                notional_cap=float(cap),
+                maint_margin_rate=float(rate),
+                maint_amount=float(amount),
+                initial_leverage=leverage,
+            )
+        )
+        floor, rate_before = cap, rate
+    return tuple(brackets)
 
 
 def check_brackets(symbol: str, brackets: tuple[Bracket, ...]) -> None:

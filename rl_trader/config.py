@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from rl_trader.errors import ConfigError
-from rl_trader.numeric import is_number, is_whole
+from rl_trader.numeric import is_number, is_whole, shown
 from rl_trader.observation import ACCOUNT_FEATURES, DEFAULT_FEATURES, ObservationSchema
 
 MAX_RESERVE: Final = 0.5
@@ -82,8 +82,10 @@ class TradingConfig:
         self._require(self.margin_mode in ("isolated", "cross"), "margin_mode", "isolated or cross")
         self._require(is_whole(leverage) and leverage >= 1, "leverage", "a whole number from 1")
         pairs = self.symbol_leverage if isinstance(self.symbol_leverage, tuple | list) else (None,)
-        are_pairs = all(isinstance(pair, str) and re.fullmatch(r"[^=]+=[1-9]\d*", pair) for pair in pairs)
-        self._require(are_pairs, "symbol_leverage", "symbols with whole numbers from 1, as BTCUSDT=10")
+        are_pairs = all(isinstance(pair, str) and re.fullmatch(r"[^=]+=[1-9][0-9]{0,8}", pair) for pair in pairs)
+        self._require(are_pairs, "symbol_leverage", "symbols with whole numbers from 1 to 999999999, as BTCUSDT=10")
+        are_different = len(self._symbol_leverages()) == len(pairs)
+        self._require(are_different, "symbol_leverage", "different symbols, each with one leverage")
         least = min([leverage, *self._symbol_leverages().values()])
         is_exposure = is_number(exposure) and 0.0 < exposure <= least
         self._require(is_exposure, "max_exposure", "above 0 and at most the leverage")
@@ -125,7 +127,7 @@ class TradingConfig:
 
     def _require(self, is_met: bool, name: str, wanted: str) -> None:
         if not is_met:
-            raise ConfigError(f"{name} must be {wanted}, was {getattr(self, name)!r}; change trading.{name}")
+            raise ConfigError(f"{name} must be {wanted}, was {shown(getattr(self, name))}; change trading.{name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 Every number comes from the exchange's own answers (``exchangeInfo``, ``leverageBracket``,
 ``commissionRate``, ``fundingInfo``) and carries the date on which they were read; the discount for fees in BNB,
 which no answer has, comes from the exchange's fee schedule in ``contracts/bnb_discount.json``. What could not be
-read is inferred from the recorded data or taken from ``contracts/assumed.json``, and named in
-:attr:`ContractTerms.inferred`, so that a run's manifest can say so. Terms of today on data of the past are
-an approximation: the exchange publishes no history of them.
+read is inferred from the recorded data or taken from ``contracts/assumed.json`` or, as fees, from the schedule for
+regular users, and named in :attr:`ContractTerms.inferred`, so that a run's manifest can say so. Terms of today on data
+of the past are an approximation: the exchange publishes no history of them.
 
 Units are those of :mod:`rl_trader.contract_terms`.
 """
@@ -31,6 +31,7 @@ from rl_trader.store import DataStore
 _FOLDER: Final = Path(__file__).parent / "contracts"
 _SHIPPED_SYMBOL: Final = "BTCUSDT"
 _FILTERS: Final = ("PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "MIN_NOTIONAL", "PERCENT_PRICE")
+_FEE_FIELDS: Final = ("taker_fee", "maker_fee")
 _FUNDING_FIELDS: Final = ("funding_interval_hours", "funding_cap", "funding_floor")
 _INFERRED_FIELDS: Final = (
     *DECIMAL_FIELDS,
@@ -59,7 +60,8 @@ def terms_from_binance(answers: Mapping[str, object]) -> ContractTerms:
     Args:
         answers: ``symbol``, ``read_on`` (ISO date) and ``exchangeInfo``, ``leverageBracket``, ``commissionRate``
             and ``fundingInfo``, each as answered or only the symbol's own part of it. The last may be absent or
-            lack the symbol, since the exchange lists there only symbols that it adjusted.
+            lack the symbol, since the exchange lists there only symbols that it adjusted. ``carried_over`` has the
+            dates of answers that are older than ``read_on``, by their names.
 
     Raises:
         ContractError: If an answer is missing, unreadable or contradictory.
@@ -96,6 +98,7 @@ def terms_from_binance(answers: Mapping[str, object]) -> ContractTerms:
         market_take_bound=info.number("marketTakeBound"),
         brackets=_brackets(_needed_part(read, "leverageBracket")),
         read_on=read.text("read_on"),
+        brackets_read_on=_date_of(read, "leverageBracket"),
         inferred=() if own_funding else _FUNDING_FIELDS,
     )
 
@@ -116,16 +119,25 @@ def answers_from_ccxt(
         fee: Its trading fee.
         read_on: ISO date on which they were fetched.
         funding: Its funding interval, if fetched.
+
+    Raises:
+        ContractError: If one of them is missing, or lacks what the exchange answered.
     """
+    parsed = {"market": market, "tiers": list(tiers) if isinstance(tiers, Iterable) else tiers, "fee": fee}
+    read = FieldReader(parsed | {"funding": funding}, "what ccxt made of the terms")
+    symbol = read.child("market").text("id")
     answers: dict[str, object] = {
-        "symbol": market["id"],
+        "symbol": symbol,
         "read_on": read_on,
-        "exchangeInfo": market["info"],
-        "leverageBracket": {"symbol": market["id"], "brackets": [tier["info"] for tier in tiers]},
-        "commissionRate": fee["info"],
+        "exchangeInfo": read.child("market").child("info").data,
+        "leverageBracket": {
+            "symbol": symbol,
+            "brackets": [tier.child("info").data for tier in read.children("tiers")],
+        },
+        "commissionRate": read.child("fee").child("info").data,
     }
     if funding is not None:
-        answers["fundingInfo"] = funding["info"]
+        answers["fundingInfo"] = read.child("funding").child("info").data
     return answers
 
 
@@ -145,31 +157,39 @@ def load_terms(symbol: str, store: DataStore | None = None) -> ContractTerms:
     """Return the terms of a symbol from the data folder, else from this package, else inferred.
 
     The folder's ``contracts/<SYMBOL>.json`` holds the exchange's answers; leverage brackets that it lacks
-    come from the folder's ``reference/leverage_brackets.json``, fees from the shipped BTCUSDT file, since an
-    account pays the same on every USDT contract. Only BTCUSDT is shipped. For any other symbol tick and step
-    are read off the recorded prices and volumes, or are the finest possible, and the rest is read off
-    ``contracts/assumed.json``; all that is named as inferred.
+    come from the folder's ``reference/leverage_brackets.json``, which has no date, fees from the shipped BTCUSDT
+    file, since an account pays the same on every USDT contract: the exchange's schedule for regular users. Only
+    BTCUSDT is shipped. For any other symbol tick and step are read off the recorded prices and volumes, or are the
+    finest possible, and the rest is read off ``contracts/assumed.json``; all that is named as inferred.
 
     Raises:
         ContractError: If the terms are unreadable, or the leverage brackets are not to be had.
     """
     answers = _read_answers(symbol, store)
     inferred: tuple[str, ...] = ()
-    if answers is None:
+    are_dated = True
+    if answers is None and symbol == _SHIPPED_SYMBOL:
+        answers = _shipped_answers()
+        inferred = _FEE_FIELDS
+    elif answers is None:
         answers = _inferred_answers(symbol, store)
         inferred = _INFERRED_FIELDS
+        are_dated = False
     if "leverageBracket" not in answers:
         answers["leverageBracket"] = _reference_brackets(symbol, store)
+        are_dated = False
     if "commissionRate" not in answers:
         answers["commissionRate"] = _shipped_answers()["commissionRate"]
+        inferred += _FEE_FIELDS
     terms = terms_from_binance(answers)
-    return replace(terms, inferred=inferred + terms.inferred)
+    brackets_read_on = terms.brackets_read_on if are_dated else None
+    return replace(terms, brackets_read_on=brackets_read_on, inferred=inferred + terms.inferred)
 
 
 def _read_answers(symbol: str, store: DataStore | None) -> dict[str, object] | None:
     path = store.contract_terms_path(symbol) if store else None
     if path is None or not path.exists():
-        return _shipped_answers() if symbol == _SHIPPED_SYMBOL else None
+        return None
     answers = read_json_object(path)
     if answers.get("symbol") != symbol:
         raise ContractError(f"{path} must hold the terms of {symbol}, not of {answers.get('symbol')}; {_ADVICE}")
@@ -245,6 +265,12 @@ def _needed_part(read: FieldReader, name: str) -> FieldReader:
     if part is None:
         raise ContractError(f"{name} must list {read.text('symbol')} and does not; {_ADVICE}")
     return part
+
+
+def _date_of(read: FieldReader, name: str) -> str:
+    """Return the date of an answer, which may have been carried over from an earlier day."""
+    older = read.child("carried_over") if "carried_over" in read.data else None
+    return older.text(name) if older is not None and name in older.data else read.text("read_on")
 
 
 def _filters(info: FieldReader) -> dict[str, FieldReader]:

@@ -9,6 +9,7 @@ rounding is a ``Decimal``.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
@@ -36,6 +37,7 @@ _RANGES: Final = (
     ("min_quantity", "max_quantity"),
     ("limit_min_quantity", "limit_max_quantity"),
 )
+_LONGEST_INTERVAL_HOURS: Final = 24  # between two settlements of funding
 _LARGEST: Final = Decimal("1E18")  # of a price or a quantity
 _MOST_DECIMALS: Final = 8  # that the exchange writes
 _ADVICE: Final = "read the terms again with scripts.download"
@@ -73,9 +75,12 @@ class ContractTerms:
     market_take_bound: float  # of the mark price; how far a market order may fill from it
     brackets: tuple[Bracket, ...]  # by ascending notional
     read_on: str  # ISO date of the answers
-    inferred: tuple[str, ...]  # fields that were not read from the exchange
+    brackets_read_on: str | None  # ISO date of the brackets; None where the file that recorded them has none
+    inferred: tuple[str, ...]  # fields that no answer of the exchange about this symbol and account has
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.symbol, str) and self.symbol.strip()):
+            raise ContractError(f"contract terms must be those of a symbol and are those of {self.symbol!r}; {_ADVICE}")
         for name in DECIMAL_FIELDS:
             value = getattr(self, name)
             is_decimal = isinstance(value, Decimal) and value.is_finite()
@@ -88,12 +93,18 @@ class ContractTerms:
         for name in _FRACTION_FIELDS:
             value = getattr(self, name)
             self._require(is_number(value) and 0 <= value < 1, name, "a fraction from 0 to below 1")
+        self._require(self.multiplier_up > 1, "multiplier_up", "above 1, where the exchange takes orders,")
+        self._require(self.multiplier_down < 1, "multiplier_down", "below 1, where the exchange takes orders,")
         hours, floor = self.funding_interval_hours, self.funding_floor
-        self._require(is_whole(hours) and hours > 0, "funding_interval_hours", "a positive whole number")
+        is_interval = is_whole(hours) and 0 < hours <= _LONGEST_INTERVAL_HOURS
+        self._require(is_interval, "funding_interval_hours", f"a whole number from 1 to {_LONGEST_INTERVAL_HOURS}")
         self._require(is_number(floor) and -1 < floor <= 0, "funding_floor", "a fraction from above -1 to 0")
         for low, high in _RANGES:
             most = getattr(self, high)
             self._require(getattr(self, low) <= most, low, f"at most {high}, which is {most},")
+        self._require(_is_date(self.read_on), "read_on", "a date as 2026-09-15")
+        are_dated = self.brackets_read_on is None or _is_date(self.brackets_read_on)
+        self._require(are_dated, "brackets_read_on", "a date as 2026-09-15, or none")
         check_brackets(self.symbol, self.brackets)
 
     def _require(self, is_met: bool, name: str, wanted: str) -> None:
@@ -167,8 +178,16 @@ class ContractTerms:
             market_take_bound=read.number("market_take_bound"),
             brackets=tuple(_stored_bracket(bracket) for bracket in read.children("brackets")),
             read_on=read.text("read_on"),
+            brackets_read_on=None if data["brackets_read_on"] is None else read.text("brackets_read_on"),
             inferred=tuple(str(name) for name in read.list("inferred")),
         )
+
+
+def _is_date(text: object) -> bool:
+    try:
+        return isinstance(text, str) and date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _stored_bracket(bracket: FieldReader) -> Bracket:

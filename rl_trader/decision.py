@@ -8,6 +8,7 @@ bar that was observed.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -192,6 +193,22 @@ def _limited(amount: float, terms: Terms) -> float:
     return max(min(amount, terms.max_quantity), -terms.max_quantity)
 
 
+@lru_cache(maxsize=8)
+def _level_table(levels: tuple[float, ...]) -> NDArray[np.float64]:
+    return np.array(levels, np.float64)
+
+
+@kernel
+def _look_up(levels: NDArray[np.float64], actions: NDArray[Any], targets: NDArray[np.float64]) -> int:
+    """Write the level of every action into ``targets``, and return the first that has none, or -1."""
+    for i in range(actions.shape[0]):
+        action = actions[i]
+        if action < 0 or action >= levels.shape[0]:
+            return i
+        targets[i] = levels[action]
+    return -1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionMap:
     """What an action means: a target position as a fraction of ``max_exposure``."""
@@ -211,10 +228,27 @@ class ActionMap:
         return bool(self.levels)
 
     def targets(self, actions: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the targets (num_actions,) of discrete actions (num_actions,) or continuous ones (num_actions, 1)."""
+        """Return the targets (num_actions,) of discrete actions (num_actions,) or continuous ones (num_actions, 1).
+
+        Raises:
+            ConfigError: If a discrete action is no index into ``levels``.
+        """
         if self.levels:
-            return np.array(self.levels, np.float64).take(actions)
+            return self._levels_of(np.asarray(actions))
         return np.clip(np.asarray(actions, np.float64).reshape(-1), -1.0, 1.0)
+
+    def _levels_of(self, actions: NDArray[Any]) -> NDArray[np.float64]:
+        if actions.dtype.kind not in "iu" or actions.ndim != 1:
+            raise self._fault(f"{actions.dtype} of the shape {actions.shape}")
+        targets = np.empty(actions.size)
+        strange = _look_up(_level_table(self.levels), actions, targets)
+        if strange >= 0:
+            raise self._fault(f"{actions[strange]} for account {strange}")
+        return targets
+
+    def _fault(self, found: str) -> ConfigError:
+        wanted = f"actions must be whole numbers from 0 to {len(self.levels) - 1}, one an account"
+        return ConfigError(f"{wanted}, found {found}; check the policy")
 
 
 def observe(

@@ -22,7 +22,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rl_trader.bars import MS_PER_HOUR
-from rl_trader.contract import Bracket, ContractTerms, bnb_discount
+from rl_trader.brackets import bracket_ladder
+from rl_trader.contract import ContractTerms, bnb_discount
 from rl_trader.errors import ConfigError
 from rl_trader.kernels import kernel
 from rl_trader.optimum import (
@@ -120,29 +121,15 @@ def _funding(prices: NDArray[np.float64], rng: np.random.Generator) -> pd.DataFr
 # Cap of the notional in USDT, maintenance margin rate, leverage. The higher caps lie far out: a balance that
 # compounds at the optimum for some ten thousand bars gets there.
 _LADDER: Final = (
-    (100_000.0, 0.01, 20),
-    (1_000_000.0, 0.02, 10),
-    (1e12, 0.05, 5),
-    (1e13, 0.25, 1),
+    (Decimal(100_000), Decimal("0.01"), 20),
+    (Decimal(1_000_000), Decimal("0.02"), 10),
+    (Decimal(10**12), Decimal("0.05"), 5),
+    (Decimal(10**13), Decimal("0.25"), 1),
 )
 
 
 def embedded_terms() -> ContractTerms:
     """Return the contract terms of the embedded market: its own, no exchange's."""
-    brackets: list[Bracket] = []
-    floor, rate_before, amount = 0.0, 0.0, 0.0
-    for cap, rate, leverage in _LADDER:
-        amount += floor * (rate - rate_before)  # maintenance margin has no jump at the floor
-        brackets.append(
-            Bracket(
-                notional_floor=floor,
-                notional_cap=cap,
-                maint_margin_rate=rate,
-                maint_amount=round(amount, 2),
-                initial_leverage=leverage,
-            )
-        )
-        floor, rate_before = cap, rate
     tick_size, step_size, max_quantity = Decimal(1) / TICKS_PER_USDT, Decimal("0.0001"), Decimal("1000000000")
     return ContractTerms(
         symbol=SYMBOL,
@@ -167,8 +154,9 @@ def embedded_terms() -> ContractTerms:
         multiplier_down=0.8,
         trigger_protect=0.2,
         market_take_bound=0.2,
-        brackets=tuple(brackets),
+        brackets=bracket_ladder(_LADDER),
         read_on="2020-01-01",
+        brackets_read_on="2020-01-01",
         inferred=(),
     )
 

@@ -116,13 +116,18 @@ def _replay_assumptions(trading: TradingConfig) -> list[str]:
 
 
 def _terms_assumptions(market: MarketData) -> list[str]:
-    dates = ", ".join(sorted({terms.read_on for terms in market.terms}))
+    read = {date for terms in market.terms for date in (terms.read_on, terms.brackets_read_on) if date is not None}
+    dates = ", ".join(sorted(read))
     sentences = [
         f"Fees, leverage brackets and order filters are the terms of {dates}, used on data of the past: what the"
         " exchange asked at the time may have been different."
     ]
+    undated = [terms.symbol for terms in market.terms if terms.brackets_read_on is None]
+    if undated:
+        sentences.append(f"The leverage brackets of {', '.join(undated)} are those of a file without a date.")
     sentences += [
-        f"{terms.symbol}: not read from the exchange but inferred: {', '.join(terms.inferred)}."
+        f"{terms.symbol}: not answered by the exchange for this symbol and account but inferred, or the fees of a"
+        f" regular user: {', '.join(terms.inferred)}."
         for terms in market.terms
         if terms.inferred
     ]

@@ -133,9 +133,9 @@ def limit_order(
 ) -> tuple[Progress, Order]:
     """Play event 2 of a bar for a post-only limit order; return what was noted, and what of it rests in the book.
 
-    It is refused where it would fill at once, at the best price of the other side: the open moved by half the spread.
-    The opening leg alone is dropped where the account does not carry it
-    after the reduce-only leg has filled.
+    It is refused where its price is beyond the filters, and where it would fill at once, at the best price of the other
+    side: the open moved by half the spread. The opening leg alone is dropped where the account does not carry it after
+    the reduce-only leg has filled.
     """
     amount = order.reduce_amount + order.open_amount
     price = order.limit_price
@@ -143,7 +143,8 @@ def limit_order(
         return progress, no_order()
     if bar.volume <= 0.0:
         return with_event(progress, REFUSED_NO_TRADES), no_order()
-    if not _is_within(amount, price, bar.mark_open, terms.highest_limit, terms.lowest_limit):
+    is_in_range = terms.min_price <= price <= terms.max_price
+    if not (is_in_range and _is_within(amount, price, bar.mark_open, terms.highest_limit, terms.lowest_limit)):
         return with_event(progress, REFUSED_PRICE), no_order()
     taken_at = ledger.fill_price(bar.open, amount, settings.half_spread * costs.slippage_scale, terms)
     if (amount > 0.0 and price >= taken_at) or (amount < 0.0 and price <= taken_at):

@@ -6,7 +6,7 @@ when it is.
 
 from typing import NamedTuple
 
-from rl_trader import ledger
+from rl_trader.bookings import sum_of_bookings
 from rl_trader.income import (
     COMMISSION,
     FUNDING_FEE,
@@ -96,7 +96,7 @@ def with_fill(progress: Progress, fill: Fill, notional: float, slippage: float, 
     num_lines = f.num_lines
     before = progress.account
     if abs(fill.account.position_amount) < abs(before.position_amount):
-        wallet_balance = ledger.booked(before.wallet_balance + fill.realized_pnl)
+        wallet_balance = sum_of_bookings(before.wallet_balance, fill.realized_pnl)
         num_lines = write_line(f.lines, num_lines, REALIZED_PNL, fill.realized_pnl, wallet_balance)
     num_lines = write_line(f.lines, num_lines, COMMISSION, fill.fee, fill.account.wallet_balance)
     flows = Flows(
@@ -119,8 +119,8 @@ def with_liquidation(progress: Progress, part: Liquidation, event: int) -> Progr
     """Book what a liquidation took at once."""
     f = progress.flows
     before = progress.account.wallet_balance
-    realized = ledger.booked(before + part.realized_pnl)
-    charged = ledger.booked(realized + part.fee)
+    realized = sum_of_bookings(before, part.realized_pnl)
+    charged = sum_of_bookings(realized, part.fee)
     num_lines = write_line(f.lines, f.num_lines, REALIZED_PNL, part.realized_pnl, realized)
     num_lines = write_line(f.lines, num_lines, LIQUIDATION_FEE, part.fee, charged)
     if part.insurance > 0.0:

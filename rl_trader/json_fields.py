@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Final
 
 from rl_trader.errors import ContractError
+
+_MOST_DIGITS: Final = 30  # of a whole number; to write out one with many more takes long
 
 
 class FieldReader:
@@ -50,7 +53,7 @@ class FieldReader:
     def whole(self, name: str) -> int:
         """Return a whole number."""
         value = self.decimal(name)
-        if not value.is_finite() or value != int(value):
+        if not value.is_finite() or value.adjusted() > _MOST_DIGITS or value != int(value):
             raise self._fault(name, "a whole number", value)
         return int(value)
 

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_trader.bookings import BINARY_ERROR, booked, booked_profit, sum_of_bookings
 from rl_trader.kernels import kernel
 
 TERMS_DTYPE: Final = np.dtype(
@@ -38,6 +39,8 @@ TERMS_DTYPE: Final = np.dtype(
         ("max_notional", np.float64),  # USDT, the bracket's limit at this leverage
         ("highest_buy", np.float64),  # of the mark price: a market order fills at most so high
         ("lowest_sell", np.float64),  # of the mark price: a market order fills at least so high
+        ("min_price", np.float64),  # USDT, of a limit order
+        ("max_price", np.float64),  # USDT, of a limit order
         ("highest_limit", np.float64),  # of the mark price: the limit price of a buy order
         ("lowest_limit", np.float64),  # of the mark price: the limit price of a sell order
         ("is_isolated", np.bool_),
@@ -51,10 +54,6 @@ RATE: Final = 1
 AMOUNT: Final = 2
 FLOOR: Final = 3
 
-UNITS_PER_USDT: Final = 1e8  # the exchange books in units of 1e-8
-HALF: Final = 0.5
-BINARY_ERROR: Final = 3.0 * 2.0**-53  # of a number: what a few binary fractions may miss
-MOST_DOUBT: Final = 0.1  # units of a booking; beyond, binary fractions no longer tell a half
 GRID_TOLERANCE: Final = 1e-9  # ticks or steps: what binary fractions may miss a grid point by, besides BINARY_ERROR
 BOUND_TOLERANCE: Final = 1e-12  # of a bound: what binary fractions may miss it by
 
@@ -78,6 +77,8 @@ class Terms(Protocol):
     max_notional: float
     highest_buy: float
     lowest_sell: float
+    min_price: float
+    max_price: float
     highest_limit: float
     lowest_limit: float
     is_isolated: bool
@@ -110,32 +111,6 @@ class Liquidation(NamedTuple):
     notional: float  # USDT that was liquidated
     fee: float  # USDT, not positive: the liquidation fee
     insurance: float  # USDT, not negative: loss beyond the margin, borne by the insurance fund
-
-
-@kernel
-def _booked(cash: float, size: float) -> float:
-    """Return an amount rounded to 1e-8 USDT, halves to even, where binary fractions of ``size`` made it up.
-
-    What lies within their error of half a unit is half a unit: decimal prices and amounts meet it often.
-    """
-    units = cash * UNITS_PER_USDT
-    nearest = np.rint(units)
-    doubt = min(BINARY_ERROR * size * UNITS_PER_USDT, MOST_DOUBT)
-    if abs(units - nearest) >= HALF - doubt:
-        nearest = 2.0 * np.rint(0.5 * units)
-    return float(nearest / UNITS_PER_USDT)
-
-
-@kernel
-def booked(cash: float) -> float:
-    """Return an amount of money rounded to the exchange's unit of 1e-8 USDT, halves to even (assumption)."""
-    return _booked(cash, abs(cash))
-
-
-@kernel
-def booked_profit(profit: float, notional: float) -> float:
-    """Return a profit as ``booked`` does: the difference of two notionals (USDT), neither larger than ``notional``."""
-    return _booked(profit, notional)
 
 
 @kernel
@@ -266,7 +241,7 @@ def move_margin(account: Account, cash: float, mark_price: float, terms: Terms) 
     is_possible = -removable_margin(account, mark_price, terms) <= cash <= available_balance(account, mark_price, terms)
     if not terms.is_isolated or account.position_amount == 0.0 or not is_possible:
         return account
-    isolated_wallet = booked(account.isolated_wallet + booked(cash))
+    isolated_wallet = sum_of_bookings(account.isolated_wallet, booked(cash))
     return Account(account.wallet_balance, account.position_amount, account.entry_price, isolated_wallet)
 
 
@@ -321,10 +296,11 @@ def apply_fill(account: Account, amount: float, price: float, fee_rate: float, t
         if held != 0.0:
             entry_price = (abs(held) * account.entry_price + abs(amount) * price) / abs(remaining)
         added = booked(abs(amount) * price / terms.leverage) if terms.is_isolated else 0.0
-        wallet_balance = booked(account.wallet_balance + fee)
-        return Fill(Account(wallet_balance, remaining, entry_price, booked(account.isolated_wallet + added)), 0.0, fee)
+        isolated_wallet = sum_of_bookings(account.isolated_wallet, added)
+        wallet_balance = sum_of_bookings(account.wallet_balance, fee)
+        return Fill(Account(wallet_balance, remaining, entry_price, isolated_wallet), 0.0, fee)
     realized = booked_profit(-amount * (price - account.entry_price), abs(amount) * max(price, account.entry_price))
-    wallet_balance = booked(account.wallet_balance + realized + fee)
+    wallet_balance = sum_of_bookings(sum_of_bookings(account.wallet_balance, realized), fee)
     if remaining == 0.0:
         return Fill(Account(wallet_balance, 0.0, 0.0, 0.0), realized, fee)
     isolated_wallet = booked(account.isolated_wallet * abs(remaining) / abs(held))
@@ -345,8 +321,8 @@ def settle_funding(account: Account, mark_price: float, funding_rate: float, ter
     cash = -booked(account.position_amount * mark_price * funding_rate)
     isolated_wallet = account.isolated_wallet
     if terms.is_isolated and account.position_amount != 0.0:
-        isolated_wallet = booked(isolated_wallet + cash)
-    wallet_balance = booked(account.wallet_balance + cash)
+        isolated_wallet = sum_of_bookings(isolated_wallet, cash)
+    wallet_balance = sum_of_bookings(account.wallet_balance, cash)
     return Account(wallet_balance, account.position_amount, account.entry_price, isolated_wallet), cash
 
 
@@ -372,15 +348,16 @@ def liquidate(account: Account, price: float, terms: Terms, brackets: Brackets) 
     realized = booked_profit(-amount * (price - account.entry_price), notional)
     # An order at a last price far from the mark price may have left the wallet with less than the isolated wallet.
     backing = min(account.isolated_wallet, account.wallet_balance) if terms.is_isolated else account.wallet_balance
-    left = max(min(margin_left, booked(backing + realized)), 0.0)
+    left_of_backing = sum_of_bookings(backing, realized)
+    left = max(min(margin_left, left_of_backing), 0.0)
     fee = -min(booked(notional * terms.liquidation_fee), left)
     insurance = 0.0
     if kept == 0.0:
-        insurance = max(-booked(backing + realized + fee), 0.0)
-    cash = realized + fee + insurance
-    isolated_wallet = booked(account.isolated_wallet + cash) if terms.is_isolated and kept != 0.0 else 0.0
+        insurance = max(-sum_of_bookings(left_of_backing, fee), 0.0)
+    cash = sum_of_bookings(sum_of_bookings(realized, fee), insurance)
+    isolated_wallet = sum_of_bookings(account.isolated_wallet, cash) if terms.is_isolated and kept != 0.0 else 0.0
     entry_price = account.entry_price if kept != 0.0 else 0.0
-    after = Account(booked(account.wallet_balance + cash), kept, entry_price, isolated_wallet)
+    after = Account(sum_of_bookings(account.wallet_balance, cash), kept, entry_price, isolated_wallet)
     return Liquidation(after, realized, notional, fee, insurance)
 
 

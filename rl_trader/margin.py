@@ -49,7 +49,8 @@ class PositionMargin:
     unrealized_pnl: float | None  # USDT at ``price``
     roe: float | None  # unrealized PnL over the initial margin
     terms_read_on: str  # ISO date
-    inferred: tuple[str, ...]  # terms that were not read from the exchange
+    brackets_read_on: str | None  # ISO date; None where the file that recorded them has none
+    inferred: tuple[str, ...]  # terms that no answer of the exchange about the symbol and the account has
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -132,6 +133,7 @@ def position_margin(
         unrealized_pnl=pnl,
         roe=None if pnl is None else pnl / initial_margin,
         terms_read_on=terms.read_on,
+        brackets_read_on=terms.brackets_read_on,
         inferred=terms.inferred,
     )
 

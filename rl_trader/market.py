@@ -110,7 +110,8 @@ def build_market(
             that closes then, which is warm-up. None is the first bar.
 
     Raises:
-        DataError: If a table is damaged, has a hole, or a series is missing and no assumption is named.
+        DataError: If a table is damaged, has a hole, a settlement lies in a hole, or a series is missing and no
+            assumption is named.
     """
     assumed = assumptions or Assumptions()
     parts: list[NDArray[np.void]] = []
@@ -179,7 +180,8 @@ def _settlements(
 ) -> tuple[NDArray[np.void], list[str]]:
     """Return the settlements of FUNDING_DTYPE before the last bar's close, and assumptions.
 
-    The mark price is NaN where no bar pays: before the first one and in a hole.
+    The mark price is NaN where no bar pays: before the first one, and in a hole of the bars, where the time of a
+    settlement is known but not its rate; it counts as the rate before it.
     """
     name = symbol.terms.symbol
     first, end = max(int(bars["open_time"][0]), needed_from), int(bars["open_time"][-1]) + bar_ms
@@ -187,7 +189,10 @@ def _settlements(
     times = np.empty(0, np.int64) if recorded is None else recorded["funding_time"].to_numpy(np.int64)
     rates = np.empty(0) if recorded is None else recorded["funding_rate"].to_numpy(np.float64)
     times, rates = times[times < end], rates[times < end]
+    _check_paid(times, bars["open_time"], bar_ms, name)
     missing = _missing_times(recorded, first, end, symbol.terms.funding_interval_hours * MS_PER_HOUR)
+    is_unpaid = _lie_in_a_hole(missing, bars["open_time"], bar_ms)
+    unpaid, missing = missing[is_unpaid], missing[~is_unpaid]
     notes: list[str] = []
     if len(missing):
         num_due = len(missing) + int((times >= first).sum())
@@ -202,11 +207,33 @@ def _settlements(
         notes.append(f"{where}: rate {rate:g} is assumed there")
         times, rates = np.concatenate([times, missing]), np.concatenate([rates, np.full(len(missing), rate)])
     order = np.argsort(times, kind="stable")
-    result = np.zeros(len(times), FUNDING_DTYPE)
-    result["funding_time"] = times[order]
-    result["funding_rate"] = rates[order]
+    times, rates = times[order], rates[order]
+    before = np.searchsorted(times, unpaid)
+    result = np.zeros(len(times) + len(unpaid), FUNDING_DTYPE)
+    result["funding_time"] = np.insert(times, before, unpaid)
+    result["funding_rate"] = np.insert(rates, before, np.concatenate([[0.0], rates])[before])
     result["mark_price"], note = _settlement_marks(symbol, recorded, bars, bar_ms, result["funding_time"])
     return result, notes + note
+
+
+def _lie_in_a_hole(times: NDArray[np.int64], open_time: NDArray[np.int64], bar_ms: int) -> NDArray[np.bool_]:
+    """Return which of the times before the last bar's close lie after a bar and in none."""
+    row = np.searchsorted(open_time, times, side="right") - 1
+    in_hole: NDArray[np.bool_] = (row >= 0) & (times - open_time[row] >= bar_ms)
+    return in_hole
+
+
+def _check_paid(times: NDArray[np.int64], open_time: NDArray[np.int64], bar_ms: int, name: str) -> None:
+    """Refuse a settlement that is recorded in a hole of the bars, where no position is known that would pay it."""
+    in_hole = times[_lie_in_a_hole(times, open_time, bar_ms)]
+    if len(in_hole):
+        after = int(np.searchsorted(open_time, in_hole[0]))
+        raise DataError(
+            f"{name} funding must be settled in recorded bars and that of {utc(int(in_hole[0]))} lies in the hole"
+            f" between the bars of {utc(int(open_time[after - 1]))} and {utc(int(open_time[after]))} ({len(in_hole)}"
+            " settlements in all lie in holes); download these bars, choose a period on one side of the hole, or"
+            " remove such settlements from the funding table"
+        )
 
 
 def _missing_times(recorded: pd.DataFrame | None, first: int, end: int, interval: int) -> NDArray[np.int64]:

@@ -2,7 +2,9 @@
 
 import math
 from numbers import Real
-from typing import TypeGuard
+from typing import Final, TypeGuard
+
+_MOST_SHOWN: Final = 500  # characters
 
 
 def is_real(value: object) -> TypeGuard[float]:
@@ -21,3 +23,12 @@ def is_number(value: object) -> TypeGuard[float]:
 def is_whole(value: object) -> TypeGuard[float]:
     """Return whether a value is a finite number without a fraction."""
     return is_number(value) and value == int(value)
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: as it is written in code, but no longer than a few lines."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a whole number of thousands of digits"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -24,7 +24,7 @@ from rl_trader.state import (
 )
 
 NEVER: Final = 2.0  # a fraction of a straight line that is never reached
-SURE_SURPLUS: Final = 1e-9  # of the wallet balance: margin beyond what rounding can hide
+SURE_SURPLUS: Final = 1e-9  # of wallet balance and notional: margin beyond what rounding can hide
 
 
 @kernel
@@ -104,7 +104,8 @@ def is_quiet(account: Account, bar: Bar, settings: Settings, terms: Terms, brack
         return False
     worst = bar.mark_low if is_long else bar.mark_high
     surplus = ledger.position_margin(account, worst, terms) - ledger.maintenance_margin(account, worst, terms, brackets)
-    return surplus > SURE_SURPLUS * account.wallet_balance
+    size = abs(account.wallet_balance) + abs(account.position_amount) * worst
+    return surplus > SURE_SURPLUS * size
 
 
 @kernel

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from rl_trader.errors import ConfigError
+from rl_trader.numeric import shown
 
 T = TypeVar("T")
 
@@ -52,11 +53,22 @@ def _restore(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any fi
         if not isinstance(value, list):
             raise ConfigError(f"{where} must be a list, was {value!r}; it is damaged or made by another version")
         return tuple(value)
-    if hint is Path:
-        return Path(value)
+    if origin is typing.Literal:
+        _check_word(typing.get_args(hint), value, where)
+        return value
+    _check_type(str if hint is Path else hint, value, where)
+    return Path(value) if hint is Path else value
+
+
+def _check_word(words: tuple[object, ...], value: object, where: str) -> None:
+    if not isinstance(value, str) or value not in words:
+        wanted = " or ".join(map(str, words))
+        raise ConfigError(f"{where} must be {wanted}, was {shown(value)}; it is damaged or made by another version")
+
+
+def _check_type(hint: Any, value: object, where: str) -> None:  # noqa: ANN401 - any field's type
     expected = (int, float) if hint is float else hint
     if isinstance(expected, type | tuple) and (
         not isinstance(value, expected) or isinstance(value, bool) != (hint is bool)
     ):
-        raise ConfigError(f"{where} must be of type {hint.__name__}, was {value!r}; it is damaged")
-    return value
+        raise ConfigError(f"{where} must be of type {hint.__name__}, was {shown(value)}; it is damaged")

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader import replay
+from rl_trader.bookings import in_whole_units
 from rl_trader.config import EpisodeConfig, TradingConfig
 from rl_trader.errors import ConfigError
 from rl_trader.income import INCOME_DTYPE, MOST_LINES, Lines
 from rl_trader.kernels import records
-from rl_trader.ledger import UNITS_PER_USDT, Account
+from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, STATE_DTYPE
@@ -157,7 +158,7 @@ class Simulator:
         self._episodes = records(np.array([stretch], EPISODE_DTYPE))
         self.reset(observations)
         self._episodes = whole
-        booked = np.rint(balances * UNITS_PER_USDT) / UNITS_PER_USDT
+        booked = [in_whole_units(balance) for balance in balances.tolist()]
         self.states["wallet_balance"] = booked
         self.states["margin_balance"] = booked
 

@@ -96,7 +96,7 @@ TOOK_PROFIT: Final = 64
 REDUCED_BY_LIQUIDATION: Final = 128
 LIQUIDATED: Final = 256
 RUINED: Final = 512
-REFUSED_PRICE: Final = 1024  # exchange codes -4131, -4016, -4024
+REFUSED_PRICE: Final = 1024  # exchange codes -4131, and of limit orders -4013, -4002, -4016, -4024
 REFUSED_POST_ONLY: Final = 2048  # exchange code -5022
 NOT_REACHED: Final = 4096  # a resting order was cancelled at the bar's end, or by a liquidation
 
@@ -111,7 +111,7 @@ EVENT_NAMES: Final = {
     REDUCED_BY_LIQUIDATION: "position reduced by liquidation",
     LIQUIDATED: "position liquidated",
     RUINED: "balance cannot carry the smallest order",
-    REFUSED_PRICE: "refused: the price is too far from the mark price",
+    REFUSED_PRICE: "refused: the price is beyond a filter, or too far from the mark price",
     REFUSED_POST_ONLY: "refused: the post-only order would fill at once",
     NOT_REACHED: "limit order cancelled: the bar did not trade through its price",
 }

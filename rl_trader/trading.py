@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_trader.bookings import in_whole_units
 from rl_trader.config import TradingConfig
 from rl_trader.contract import ContractTerms
-from rl_trader.ledger import TERMS_DTYPE, UNITS_PER_USDT
+from rl_trader.ledger import TERMS_DTYPE
 from rl_trader.state import SETTINGS_DTYPE
 
 
@@ -85,6 +86,8 @@ def kernel_terms(
         row["max_notional"] = symbol.max_notional(leverage)
         row["highest_buy"] = min(symbol.multiplier_up, 1.0 + symbol.market_take_bound)
         row["lowest_sell"] = max(symbol.multiplier_down, 1.0 - symbol.market_take_bound)
+        row["min_price"] = float(symbol.min_price)
+        row["max_price"] = float(symbol.max_price)
         row["highest_limit"] = symbol.multiplier_up
         row["lowest_limit"] = symbol.multiplier_down
         row["is_isolated"] = trading.margin_mode == "isolated"
@@ -101,7 +104,7 @@ def kernel_settings(trading: TradingConfig) -> NDArray[np.void]:
     row["max_exposure"] = trading.max_exposure
     row["rebalance_band"] = trading.rebalance_band * trading.max_exposure
     row["reserve"] = trading.reserve
-    row["initial_balance"] = np.rint(trading.initial_balance * UNITS_PER_USDT) / UNITS_PER_USDT
+    row["initial_balance"] = in_whole_units(float(trading.initial_balance))
     row["limit_distance"] = trading.limit_distance or 0.0
     row["half_spread"] = trading.slippage.half_spread
     row["sqrt_impact"] = trading.slippage.sqrt_impact

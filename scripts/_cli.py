@@ -18,7 +18,11 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose own errors are sentences like all others."""
+    """An argument parser whose own errors are sentences like all others, and which takes no option by its beginning."""
+
+    def __init__(self, *, prog: str, description: str | None) -> None:
+        """Prepare the parser of a script named ``prog``."""
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raise a ConfigError instead of printing the usage."""

@@ -102,6 +102,8 @@ def print_evaluation(result: "RunEvaluation") -> None:
             f" growth per bar; turnover {share.turnover_per_bar:.3f} of {share.best_turnover_per_bar:.3f})"
         )
     console.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)
+    if result.income is not None:
+        console.print(f"income: {result.income}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ DIGITS: Final = 8
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="scripts.margin", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="scripts.margin", description=__doc__)
     parser.add_argument("--symbol", required=True, help="as the exchange writes it, e.g. BTCUSDT")
     parser.add_argument("--side", required=True, choices=("long", "short"), help="of the position")
     parser.add_argument("--entry", required=True, type=float, metavar="PRICE", help="entry price")
@@ -109,7 +109,7 @@ def _print_figures(figures: "PositionMargin") -> None:
     )
     for label, value, unit in rows:
         print(f"  {label:<{widths[0]}}  {value:>{widths[1]}} {unit}".rstrip())
-    print(f"leverage brackets of {figures.terms_read_on}")
+    print(f"leverage brackets of {figures.brackets_read_on or 'a file without a date'}")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ TERMS: Final = {
     "max_notional": 200_000.0,
     "highest_buy": 1.05,
     "lowest_sell": 0.95,
+    "min_price": 0.1,
+    "max_price": 1e9,
     "highest_limit": 1.05,
     "lowest_limit": 0.95,
     "is_isolated": True,
@@ -80,7 +82,7 @@ def one_terms(**changes: Any) -> Any:
 
 
 def one_bracket(rate: float, amount: float) -> NDArray[np.float64]:
-    """Return a single bracket without an end, where a vector gives only the one that applies."""
+    """Return a single bracket without an end, where an example gives only the one that applies."""
     return np.array([(1e12, rate, amount, 0.0)])
 
 

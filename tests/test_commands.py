@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,9 @@ import pytest
 from agents.run_folder import RunFolder
 from rl_trader.bars import MS_PER_HOUR
 from rl_trader.klines import utc
-from scripts import _cli, bench, compare, differential, doctor, download, evaluate, margin
+from scripts import bench, compare, differential, doctor, download, evaluate, margin
 from scripts import train as train_script
+from tests.called_scripts import Answer, script_caller
 from tests.small_runs import MARKET, small_config, train, training_state
 
 REPO = Path(__file__).parents[1]
@@ -49,31 +50,14 @@ TINY = (
 FEATURES = ("--env.features", "log_return_1", "realised_volatility_4")
 
 
-class Answer(NamedTuple):
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-
 Call = Callable[..., Answer]
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
     """Return a function that runs a script in this process, from an empty folder and without a data folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RL_TRADER_DATA", raising=False)
-
-    def run(script: str, *arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", [f"scripts.{script}", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            _cli.run(SCRIPTS[script].main)
-        said = capsys.readouterr()
-        return Answer(int(ended.value.code or 0), said.out, said.err)
-
-    return run
+    called = script_caller(monkeypatch, capsys, tmp_path)
+    return lambda script, *arguments: called(SCRIPTS[script], *arguments)
 
 
 def typed(*arguments: object, cwd: Path = REPO, **environment: str) -> Answer:
@@ -238,8 +222,10 @@ def test_missing_funding_is_evaluated_under_both_assumptions(call: Call, tmp_pat
 
 def test_the_income_of_an_evaluation_sums_to_its_fees(call: Call, demo_run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(demo_run, tmp_path / "copy")
-    assert call("evaluate", copy, "--random-agents", 0, "--income").code == 0
+    answer = call("evaluate", copy, "--random-agents", 0, "--income")
     folder = copy / "evaluation" / "test"
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[-2:] == [f"report: {folder / 'report.html'}", f"income: {folder / 'income.parquet'}"]
     table = pd.read_parquet(folder / "income.parquet")
     assert list(table.columns) == ["time", "symbol", "income_type", "income", "wallet_balance"]
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -354,6 +340,31 @@ def test_a_command_line_that_cannot_be_run_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+ORDINARY_POSITION = "--symbol=BTCUSDT --side=long --entry=1 --amount=1 --leverage=1 --wallet=1 --mode=cross"
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "beginning"),
+    [
+        ("train", "demo", "--al ppo"),
+        ("train", "", "--resum runs/a"),
+        ("evaluate", "runs/a", "--inc"),
+        ("evaluate", "runs/a", "--random 5"),
+        ("compare", "runs/a", "--cs both.csv"),
+        ("download", "BTCUSDT --interval 1h --since 2024-01-01", "--da data"),
+        ("bench", "", "--js"),
+        ("margin", ORDINARY_POSITION, "--js"),
+        ("differential", "", "--step 5"),
+    ],
+)
+def test_the_beginning_of_an_option_is_not_taken_for_it(
+    script: str, words: str, beginning: str, call: Call, tmp_path: Path
+) -> None:
+    answer = call(script, *words.split(), *beginning.split())
+    assert_one_sentence(answer, "unrecognized", beginning.split()[0])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_a_mistyped_field_is_named_whatever_the_terminal_can_draw(encoding: str, tmp_path: Path) -> None:
     answer = typed("scripts.train", "demo", "--algoo", "ppo", cwd=tmp_path, PYTHONIOENCODING=encoding)
@@ -412,7 +423,12 @@ def test_a_faulty_table_is_named_with_its_first_row_and_what_to_do(fault: str, c
 
 def test_a_recording_with_a_hole_trains_once_that_is_asked_for(call: Call, tmp_path: Path) -> None:
     data = make_store(tmp_path / "data", klines().drop(index=[60, 61]))
-    answer = train_4h(call, data, tmp_path / "runs", "--name", "a", "--market.assumptions.holes", "split")
+    asked = ("--name", "a", "--market.assumptions.holes", "split")
+    # The settlement at the open of bar 60 is recorded, and no bar would pay it.
+    answer = train_4h(call, data, tmp_path / "runs", *asked)
+    assert_one_sentence(answer, f"that of {utc(START + 60 * BAR)} lies in the hole", "remove such settlements")
+    write(funding().drop(index=30), data, "funding_rate")
+    answer = train_4h(call, data, tmp_path / "runs", *asked)
     assert answer.code == 0, answer.err
 
 

@@ -85,7 +85,8 @@ def test_the_shipped_terms_are_the_exchanges_answers_of_their_day() -> None:
     assert (terms.liquidation_fee, terms.trigger_protect, terms.market_take_bound) == (0.0125, 0.05, 0.05)
     assert (terms.funding_interval_hours, terms.funding_cap, terms.funding_floor) == (8, 0.003, -0.003)
     assert (terms.multiplier_up, terms.multiplier_down) == (1.05, 0.95)
-    assert (terms.read_on, terms.inferred) == ("2026-09-15", ())
+    assert (terms.read_on, terms.brackets_read_on) == ("2026-09-15", "2026-09-15")
+    assert terms.inferred == ("taker_fee", "maker_fee")  # the schedule's, not an account's own
     assert len(terms.brackets) == 12
     assert terms.brackets[1] == Bracket(
         notional_floor=300_000.0,
@@ -154,9 +155,40 @@ def test_a_funding_floor_above_zero_or_below_minus_one_is_refused(value: Any) ->
     assert_refused("funding_floor", value, "a fraction from above -1 to 0")
 
 
-@pytest.mark.parametrize("value", [*NO_NUMBERS, 0, -8, 7.5])
-def test_a_funding_interval_that_is_no_positive_whole_number_is_refused(value: Any) -> None:
-    assert_refused("funding_interval_hours", value, "a positive whole number")
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 0, -8, 7.5, 25, 10**30])
+def test_a_funding_interval_that_is_no_whole_number_of_hours_of_a_day_is_refused(value: Any) -> None:
+    assert_refused("funding_interval_hours", value, "a whole number from 1 to 24")
+
+
+@pytest.mark.parametrize("text", ["1e30", "1E+400", "1e999999999"])
+def test_an_answered_funding_interval_beyond_all_days_is_refused_at_once(text: str) -> None:
+    funding = {"symbol": "BTCUSDT", "adjustedFundingRateCap": "0.003", "adjustedFundingRateFloor": "-0.003"}
+    with pytest.raises(ContractError, match=r"BTCUSDT.* must be a whole number.* and is .*; read the terms again"):
+        terms_from_binance(shipped_answers() | {"fundingInfo": funding | {"fundingIntervalHours": text}})
+
+
+@pytest.mark.parametrize(("name", "values"), [("multiplier_up", (0.5, 1.0)), ("multiplier_down", (1.0, 1.05))])
+def test_a_price_filter_that_refuses_every_order_is_refused(name: str, values: tuple[float, ...]) -> None:
+    side = "above" if name == "multiplier_up" else "below"
+    for value in values:
+        assert_refused(name, value, f"{side} 1, where the exchange takes orders,")
+
+
+@pytest.mark.parametrize("value", ["", "yesterday", "2026-02-30", "20260915", "2026-09-15T00:00", None, 20260915])
+def test_terms_without_a_date_are_refused(value: Any) -> None:
+    assert_refused("read_on", value, "a date as 2026-09-15")
+    if value is not None:
+        assert_refused("brackets_read_on", value, "a date as 2026-09-15, or none")
+
+
+@pytest.mark.parametrize("value", ["", "  ", None, 7])
+def test_terms_of_no_symbol_are_refused(value: Any) -> None:
+    with pytest.raises(ContractError) as refused:
+        changed("symbol", value)
+    assert str(refused.value) == (
+        f"contract terms must be those of a symbol and are those of {value!r}; read the terms again with"
+        " scripts.download"
+    )
 
 
 def assert_refused(name: str, value: object, wanted: str) -> None:
@@ -352,7 +384,37 @@ def ccxt_terms(answers: dict[str, Any]) -> ContractTerms:
 
 
 def test_terms_out_of_ccxts_own_parsers_are_those_of_the_answers() -> None:
-    assert ccxt_terms(shipped_answers()) == load_terms("BTCUSDT")
+    assert ccxt_terms(shipped_answers()) == replace(load_terms("BTCUSDT"), inferred=())
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"market": {}}, "market in what ccxt made of the terms must have id and have nothing"),
+        ({"market": None}, "market in what ccxt made of the terms must be an object and is None"),
+        ({"market": {"id": "BTCUSDT"}}, "market in what ccxt made of the terms must have info and have id"),
+        ({"tiers": None}, "tiers in what ccxt made of the terms must be a list and is None"),
+        ({"tiers": 3}, "tiers in what ccxt made of the terms must be a list and is 3"),
+        ({"tiers": [{}]}, "tiers in what ccxt made of the terms must have info and have nothing"),
+        ({"tiers": ["x"]}, "tiers in what ccxt made of the terms must be an object and is 'x'"),
+        ({"tiers": []}, "BTCUSDT must have a leverage bracket and has none"),
+        ({"fee": {}}, "fee in what ccxt made of the terms must have info and have nothing"),
+        ({"fee": {"info": None}}, "info in fee in what ccxt made of the terms must be an object and is None"),
+        ({"funding": {}}, "funding in what ccxt made of the terms must have info and have nothing"),
+        ({"read_on": "today"}, "BTCUSDT read_on must be a date as 2026-09-15 and is 'today'"),
+    ],
+)
+def test_what_ccxt_made_of_no_terms_is_refused(change: dict[str, Any], fault: str) -> None:
+    answers: Any = shipped_answers()
+    asked: dict[str, Any] = {
+        "market": {"id": "BTCUSDT", "info": answers["exchangeInfo"]},
+        "tiers": [{"info": bracket} for bracket in answers["leverageBracket"]["brackets"]],
+        "fee": {"info": answers["commissionRate"]},
+        "read_on": "2026-09-15",
+    }
+    assert terms_from_ccxt(**asked).symbol == "BTCUSDT"
+    with pytest.raises(ContractError, match=f"{fault}; read the terms again with scripts.download"):
+        terms_from_ccxt(**asked | change)
 
 
 def live_answers(recorded_data: Path, funding_of: str = "BTCUSDT") -> dict[str, Any]:
@@ -374,7 +436,7 @@ def live_answers(recorded_data: Path, funding_of: str = "BTCUSDT") -> dict[str, 
 
 def test_the_exchanges_answers_are_read_as_they_are_and_as_ccxt_gives_them(recorded_data: Path) -> None:
     # The fees are those of the documentation's sample: 0.02 % and 0.04 %.
-    expected = replace(load_terms("BTCUSDT"), taker_fee=0.0004)
+    expected = replace(load_terms("BTCUSDT"), taker_fee=0.0004, inferred=())
     answers = live_answers(recorded_data)
     assert terms_from_binance(answers) == expected
     own = answers | {
@@ -421,6 +483,12 @@ def test_the_folders_own_answers_come_before_the_shipped_ones(store: DataStore) 
     path.write_text(json.dumps(shipped_answers() | {"commissionRate": fees, "read_on": "2026-10-01"}))
     terms = load_terms("BTCUSDT", store)
     assert (terms.maker_fee, terms.taker_fee, terms.read_on) == (0.0001, 0.0003, "2026-10-01")
+    assert (terms.brackets_read_on, terms.inferred) == ("2026-10-01", ())
+    # Brackets that were not to be had on that day are those of an earlier one.
+    older = {"carried_over": {"leverageBracket": "2026-09-20"}, "read_on": "2026-10-01"}
+    path.write_text(json.dumps(shipped_answers() | older))
+    terms = load_terms("BTCUSDT", store)
+    assert (terms.read_on, terms.brackets_read_on) == ("2026-10-01", "2026-09-20")
 
 
 def test_answers_without_an_account_are_completed_from_the_reference_and_the_shipped_fees(store: DataStore) -> None:
@@ -429,7 +497,8 @@ def test_answers_without_an_account_are_completed_from_the_reference_and_the_shi
     public = {name: shipped_answers()[name] for name in ("read_on", "exchangeInfo", "fundingInfo")}
     path.write_text(json.dumps(public | {"symbol": "ADAUSDT"}))
     terms = load_terms("ADAUSDT", store)
-    assert (terms.maker_fee, terms.taker_fee, terms.inferred) == (0.0002, 0.0005, ())
+    assert (terms.maker_fee, terms.taker_fee, terms.inferred) == (0.0002, 0.0005, ("taker_fee", "maker_fee"))
+    assert terms.brackets_read_on is None  # the reference has no date
     assert [bracket.maint_amount for bracket in terms.brackets] == [0.0, 75.0, 575.0]
 
 
@@ -463,7 +532,9 @@ def test_terms_that_were_never_read_are_inferred_from_the_data_and_named(store: 
         *("limit_step_size", "limit_min_quantity", "limit_max_quantity"),
         *("multiplier_up", "multiplier_down", "trigger_protect", "market_take_bound"),
         *("funding_interval_hours", "funding_cap", "funding_floor"),
+        *("taker_fee", "maker_fee"),
     }
+    assert (terms.read_on, terms.brackets_read_on) == ("2026-09-15", None)
 
 
 def test_what_cannot_be_inferred_is_refused(store: DataStore) -> None:

@@ -401,6 +401,23 @@ def test_a_discrete_action_is_an_index_into_the_levels() -> None:
     assert ActionMap().levels == (-1.0, 0.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("actions", "found"),
+    [
+        (np.array([0, 2, -1]), "found -1 for account 2"),
+        (np.array([3, 0, 1]), "found 3 for account 0"),
+        (np.array([1, 255], np.uint8), "found 255 for account 1"),
+        (np.array([0.0, 1.0]), r"found float64 of the shape \(2,\)"),
+        (np.array([[0], [1]]), r"found int64 of the shape \(2, 1\)"),
+        (np.array([]), r"found float64 of the shape \(0,\)"),
+    ],
+    ids=str,
+)
+def test_a_discrete_action_that_is_no_index_is_refused(actions: NDArray[Any], found: str) -> None:
+    with pytest.raises(ConfigError, match=f"whole numbers from 0 to 2, one an account, {found}; check the policy"):
+        ActionMap().targets(actions)
+
+
 def test_a_continuous_action_is_the_target_itself_cut_to_the_box() -> None:
     actions = ActionMap(levels=())
     assert not actions.is_discrete

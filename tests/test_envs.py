@@ -408,6 +408,20 @@ def test_an_action_that_is_no_number_is_refused() -> None:
         env.step(np.array([[0.5], [np.nan], [0.0]], np.float32))
 
 
+@pytest.mark.parametrize("action", [-1, 3, 10**12])
+def test_a_discrete_action_that_is_no_level_is_refused_and_plays_no_bar(action: int) -> None:
+    many = TradingVectorEnv(3, two_symbols(), RISKY)
+    many.reset(seed=1)
+    before = many.core.simulator.states.copy()
+    with pytest.raises(ConfigError, match=f"numbers from 0 to 2, one an account, found {action} for account 1; check"):
+        many.step(np.array([0, action, 2]))
+    assert many.core.simulator.states.tobytes() == before.tobytes()
+    one = TradingEnv(two_symbols(), RISKY)
+    one.reset(seed=1)
+    with pytest.raises(ConfigError, match=f"found {action} for account 0"):
+        one.step(action)
+
+
 def test_buffers_alternate_unless_copies_are_asked_for() -> None:
     env = TradingVectorEnv(3, two_symbols(), RISKY, copy=False)
     copying = TradingVectorEnv(3, two_symbols(), RISKY)

@@ -1,6 +1,7 @@
 """An evaluation on the embedded market, and the accounts behind it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,3 +124,17 @@ def test_the_json_form_has_no_number_that_json_lacks(evaluation: Evaluation) -> 
     assert data["random"]["num_agents"] == 40
     assert (data["taker_fee"], data["interval"]) == ({"EMBEDDED": 0.002}, "30m")
     assert "used on data of the past" in " ".join(data["assumptions"])
+
+
+def test_brackets_without_a_date_are_an_assumption_that_the_evaluation_names(evaluation: Evaluation) -> None:
+    (terms,) = evaluation.market.terms
+    dated = " ".join(evaluation.assumptions)
+    assert "are the terms of 2020-01-01, used" in dated
+    assert "without a date" not in dated
+    older = replace(terms, read_on="2026-09-15", brackets_read_on="2026-08-01", inferred=("taker_fee", "maker_fee"))
+    said = " ".join(replace(evaluation, market=replace(evaluation.market, terms=(older,))).assumptions)
+    assert "are the terms of 2026-08-01, 2026-09-15, used" in said
+    assert "EMBEDDED: not answered by the exchange for this symbol and account but inferred, or the fees of" in said
+    undated = replace(terms, brackets_read_on=None)
+    said = " ".join(replace(evaluation, market=replace(evaluation.market, terms=(undated,))).assumptions)
+    assert "The leverage brackets of EMBEDDED are those of a file without a date." in said

@@ -1,10 +1,12 @@
 """The lines of an account's bookings: what they say in worked cases, and that they sum to the wallet exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 
 from rl_trader import flows, replay
 from rl_trader.backtest import backtest_targets, income_statement
-from rl_trader.config import TradingConfig
+from rl_trader.bars import MS_PER_HOUR, OHLC
+from rl_trader.config import Assumptions, Slippage, TradingConfig
 from rl_trader.contract import load_terms
 from rl_trader.income import (
     COMMISSION,
@@ -120,13 +123,13 @@ def units(money: NDArray[np.float64]) -> list[int]:
     return [round(float(amount) * UNITS) for amount in money]
 
 
-@given(st.integers(0, 2**32), st.booleans())
-def test_the_lines_of_a_bar_sum_to_the_change_of_the_wallet_and_to_the_flows(seed: int, is_isolated: bool) -> None:
-    market = Market(seed, num_accounts=2, is_isolated=is_isolated, num_bars=60)
-    states = states_of(market.accounts, market.bars)
+def written_bars(
+    market: Market, states: NDArray[np.void]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.void], NDArray[np.void]]]:
+    """Play a market to its end; yield the wallets before every bar, its outcomes, and the lines of every account."""
     for targets in market.targets:
-        income = np.zeros((2, MOST_LINES), INCOME_DTYPE)
         before = states["wallet_balance"].copy()
+        income = np.zeros((len(states), MOST_LINES), INCOME_DTYPE)
         outcomes, _, _ = step_all(
             replay.step_accounts,
             targets,
@@ -137,6 +140,14 @@ def test_the_lines_of_a_bar_sum_to_the_change_of_the_wallet_and_to_the_flows(see
             market.terms,
             income=records(income),
         )
+        yield before, outcomes, income
+
+
+@given(st.integers(0, 2**32), st.booleans())
+def test_the_lines_of_a_bar_sum_to_the_change_of_the_wallet_and_to_the_flows(seed: int, is_isolated: bool) -> None:
+    market = Market(seed, num_accounts=2, is_isolated=is_isolated, num_bars=60)
+    states = states_of(market.accounts, market.bars)
+    for before, outcomes, income in written_bars(market, states):
         for i, outcome in enumerate(outcomes):
             lines = income[i][income[i]["kind"] != 0]
             wallet = round(float(before[i]) * UNITS)
@@ -159,18 +170,7 @@ def test_writing_lines_changes_no_bit_of_the_account() -> None:
     market = Market(5, num_accounts=9, is_isolated=True)
     plain = market.play(replay.step_accounts)[1]
     states = states_of(market.accounts, market.bars)
-    income = np.zeros((9, MOST_LINES), INCOME_DTYPE)
-    for targets in market.targets:
-        step_all(
-            replay.step_accounts,
-            targets,
-            states,
-            market.bars,
-            market.fundings,
-            market.settings,
-            market.terms,
-            income=records(income),
-        )
+    assert sum(int((income["kind"] != 0).sum()) for _, _, income in written_bars(market, states)) > 100
     assert states.tobytes() == plain.tobytes()
 
 
@@ -229,6 +229,54 @@ def test_a_real_years_lines_sum_to_the_change_of_the_wallet_exactly(
     parts = ("price_pnl", "fees", "slippage", "funding", "liquidation")
     total = sum(float(result.outcomes[name].sum()) for name in parts)
     assert float(last["margin_balance"]) == pytest.approx(trading.initial_balance + total, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        (
+            1.0,
+            [  # 10 bought at 1 001; the mark closes 11.5 above; then 10 109.995 / 900 = 11.233 bought at 900.9
+                ("COMMISSION", -5.005, 9_994.995),
+                ("REALIZED_PNL", 115.0, 10_109.995),
+                ("COMMISSION", -5.05990485, 10_104.93509515),
+            ],
+        ),
+        (
+            -1.0,
+            [  # 10 sold at 999; the mark closes 13.5 above; then 9 860.005 / 900 = 10.955 sold at 899.1
+                ("COMMISSION", -4.995, 9_995.005),
+                ("REALIZED_PNL", -135.0, 9_860.005),
+                ("COMMISSION", -4.92482025, 9_855.08017975),
+            ],
+        ),
+    ],
+)
+def test_a_position_ends_at_the_mark_close_before_a_hole_without_a_fee(
+    target: float, lines: list[tuple[str, float, float]]
+) -> None:
+    # Hours 9 and 10 are observed, an order fills in 11, its bar closes at 1 010 and the mark at 1 012.5; hour 12 is
+    # missing. After the hole, at 900, hours 13 and 14 are observed and 15 is played, flat at first.
+    still, low = (1_000.0,) * 8, (900.0,) * 8
+    entry = (1_000.0, 1_015.0, 995.0, 1_010.0, 1_000.0, 1_015.0, 995.0, 1_012.5)
+    table = np.array([still, still, entry, low, low, low])
+    last, mark = (pd.DataFrame(part, columns=list(OHLC)) for part in (table[:, :4], table[:, 4:]))
+    times = np.array([9, 10, 11, 13, 14, 15]) * MS_PER_HOUR
+    tables = SymbolTables(
+        terms=replace(load_terms("BTCUSDT"), symbol="AUSDT"),
+        klines=last.assign(open_time=times, volume=500.0),
+        mark_prices={"1h": mark.assign(open_time=times)},
+    )
+    market = build_market([tables], "1h", Assumptions(holes="split"))
+    observed = observe_market(market, ObservationSchema(features=("log_return_1",)))
+    trading = TradingConfig(stop_loss=None, slippage=Slippage(half_spread=0.001))
+    (result,) = backtest_targets({"held": np.full(6, target)}, observed, trading, Period())["held"]
+    statement = income_statement(result, observed, trading, Period())
+    found = [(kind, income, wallet) for _, _, kind, income, wallet in statement.itertuples(index=False)]
+    assert found == lines
+    # The balance of the old segment is that of the new one, and no fee is missing in between.
+    assert result.outcomes["margin_balance"][0] == result.outcomes["margin_balance_before"][1] == lines[1][2]
+    assert result.outcomes["fees"].tolist() == [lines[0][1], lines[2][1]]
 
 
 def test_a_position_that_ends_at_a_hole_is_a_line_of_the_statement() -> None:

@@ -1,6 +1,6 @@
 """The arithmetic of an account: Binance's published numbers, cases by hand, and what must always hold.
 
-Sources of the vectors: FAQ-LP "How to Calculate Liquidation Price", FAQ-COST "How to Calculate Cost Required to Open a
+Sources of the numbers: FAQ-LP "How to Calculate Liquidation Price", FAQ-COST "How to Calculate Cost Required to Open a
 Position", FAQ-FEE "Futures Fee Structure", FAQ-LEV "Leverage and Margin" (Binance); FT: freqtrade 2026.9's tests; SDK
 and UDS: sample answers in Binance's documentation; LIVE: answers of fapi.binance.com of 2026-09-15.
 """
@@ -18,7 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rl_trader import flows, ledger, path
+from rl_trader import bookings, flows, ledger, path
 from rl_trader.config import TradingConfig
 from rl_trader.contract import load_terms
 from rl_trader.ledger import Account
@@ -45,15 +45,15 @@ def bitcoin(leverage: int) -> tuple[Any, NDArray[np.float64]]:
 @pytest.mark.parametrize(
     ("amount", "entry", "wallet", "rate", "cum", "expected"),
     [
-        # Vector 1, FT test_liquidation_price_binance, from FAQ-LP: 1114.78.
+        # FT test_liquidation_price_binance, from FAQ-LP: 1114.78.
         # (1 535 443.01 + 135 365 - 3 683.979 * 1 456.84) / (3 683.979 * 0.1 - 3 683.979)
         # = -3 696 159.956 / -3 315.5811 = 1 114.7850
         (3_683.979, 1_456.84, 1_535_443.01, 0.10, 135_365.0, 1_114.7850),
-        # Vector 2, the same source: 18 778.73.
+        # The same source: 18 778.73.
         # (1 535 443.01 + 16 300 - 109.488 * 32 481.98) / (109.488 * 0.025 - 109.488)
         # = -2 004 644.016 / -106.7508 = 18 778.7259
         (109.488, 32_481.980, 1_535_443.01, 0.025, 16_300.0, 18_778.7259),
-        # Vector 4, the same source: 26 316.89. Other positions' maintenance margin 356 512.508 and unrealized PnL
+        # The same source: 26 316.89. Other positions' maintenance margin 356 512.508 and unrealized PnL
         # -448 192.89 leave 1 535 443.01 - 356 512.508 - 448 192.89 = 730 737.612 of the wallet for this one.
         (109.488, 32_481.980, 730_737.612, 0.025, 16_300.0, 26_316.8933),
     ],
@@ -71,7 +71,7 @@ def test_the_liquidation_price_is_that_of_binance_and_freqtrade(
 @pytest.mark.parametrize(
     ("amount", "leverage", "margin", "expected", "bankruptcy"),
     [
-        # Vectors 5, 6, 7, 9 (computed from FAQ-LP's formula and the shipped brackets), entry 60 000:
+        # Computed from FAQ-LP's formula and the shipped brackets, entry 60 000:
         # 5: (3 000 + 0 - 60 000) / (0.004 - 1) = 57 000 / 0.996
         (1.0, 20, 3_000.0, 57_228.9157, 57_000.0),
         # 6: (3 000 + 0 + 60 000) / (0.004 + 1) = 63 000 / 1.004
@@ -194,11 +194,11 @@ def test_the_liquidation_price_holds_in_the_brackets_of_every_symbol(recorded_da
 
 def test_the_initial_margin_and_the_open_loss_are_those_of_the_exchange() -> None:
     terms = one_terms(leverage=20.0)
-    # Vector 11, FAQ-COST (older form): 9 253.30 / 20 = 462.665; bought below the mark of 9 259.84 there is no open
+    # FAQ-COST (older form): 9 253.30 / 20 = 462.665; bought below the mark of 9 259.84 there is no open
     # loss, sold below it 6.54, together 469.205.
     assert ledger.opening_cost(1.0, 9_253.30, 9_259.84, 0.0, terms) == pytest.approx(462.665)
     assert ledger.opening_cost(-1.0, 9_253.30, 9_259.84, 0.0, terms) == pytest.approx(469.205)
-    # Vector 12, FAQ-COST (newer form): assumed price 9 258.99 * 1.0015 = 9 272.878485, over 20; above the mark a
+    # FAQ-COST (newer form): assumed price 9 258.99 * 1.0015 = 9 272.878485, over 20; above the mark a
     # short has no open loss.
     assert ledger.opening_cost(-1.0, 9_272.878485, 9_259.84, 0.0, terms) == pytest.approx(463.64392425)
     # The fee is part of what an order needs: 2 * 1 000 * (0.05 + 0.0005) and an open loss of 2 * 3.
@@ -206,17 +206,17 @@ def test_the_initial_margin_and_the_open_loss_are_those_of_the_exchange() -> Non
 
 
 def test_unrealized_pnl_and_maintenance_margin_are_those_of_the_documented_answers() -> None:
-    # Vector 13, positionRisk sample: 0.010 * (9 973.50770517 - 9 975.12) = -0.0161229483
+    # positionRisk sample: 0.010 * (9 973.50770517 - 9 975.12) = -0.0161229483
     account = isolated(100.0, 0.010, 9_975.12, 5.0)
     assert ledger.unrealized_pnl(account, 9_973.50770517) == pytest.approx(-0.0161229483, abs=1e-9)
-    # Vector 14, SDK positionRisk v3: ADAUSDT 30 long, entry 0.385, mark 0.4104759, leverage 20, rate 0.65 %:
+    # SDK positionRisk v3: ADAUSDT 30 long, entry 0.385, mark 0.4104759, leverage 20, rate 0.65 %:
     # unRealizedProfit 0.764277, notional 12.314277, initialMargin 0.61571385, maintMargin 0.0800428
     ada, rate = isolated(100.0, 30.0, 0.385, 1.0), one_bracket(0.0065, 0.0)
     terms = one_terms(leverage=20.0, **SINGLE)
     assert ledger.unrealized_pnl(ada, 0.4104759) == pytest.approx(0.764277, abs=1e-9)
     assert ledger.maintenance_margin(ada, 0.4104759, terms, rate) == pytest.approx(0.0800428, abs=1e-9)
     assert ledger.opening_cost(30.0, 0.4104759, 0.4104759, 0.0, terms) == pytest.approx(0.61571385)
-    # Vector 15, UDS MARGIN_CALL: ETHUSDT 1.327 long, mark 187.17127: mm 1.614445, up -1.166074, so entry 188.05
+    # UDS MARGIN_CALL: ETHUSDT 1.327 long, mark 187.17127: mm 1.614445, up -1.166074, so entry 188.05
     eth = isolated(100.0, 1.327, 188.05, 1.0)
     assert ledger.maintenance_margin(eth, 187.17127, terms, rate) == pytest.approx(1.614445, abs=1e-6)
     assert ledger.unrealized_pnl(eth, 187.17127) == pytest.approx(-1.166074, abs=1e-6)
@@ -224,7 +224,7 @@ def test_unrealized_pnl_and_maintenance_margin_are_those_of_the_documented_answe
 
 @pytest.mark.parametrize(
     ("notional", "rate", "amount", "expected"),
-    [  # Vector 22, FT test_get_maintenance_ratio_and_amt_binance, older brackets: notional * rate - amount
+    [  # FT test_get_maintenance_ratio_and_amt_binance, older brackets: notional * rate - amount
         (999_999.9, 0.1, 27_500.0, 72_499.99),  # XRP
         (5_000_000.0, 0.15, 233_035.0, 516_965.0),  # BNB
         (600_000_000.0, 0.5, 1.997038e8, 100_296_200.0),  # BTC
@@ -239,7 +239,7 @@ def test_the_maintenance_margin_is_notional_times_rate_less_amount(
 
 
 def test_the_maintenance_margin_of_bitcoin_follows_its_brackets() -> None:
-    # Vector 24: 60 000 * 0.004 = 240; 600 000 * 0.005 - 300 = 2 700; 3 000 000 * 0.0065 - 1 500 = 18 000
+    # 60 000 * 0.004 = 240; 600 000 * 0.005 - 300 = 2 700; 3 000 000 * 0.0065 - 1 500 = 18 000
     terms, brackets = bitcoin(20)
     for amount, expected in ((1.0, 240.0), (-10.0, 2_700.0), (50.0, 18_000.0)):
         account = isolated(1e6, amount, 60_000.0, 1e5)
@@ -247,7 +247,7 @@ def test_the_maintenance_margin_of_bitcoin_follows_its_brackets() -> None:
 
 
 def test_the_maintenance_margin_has_no_step_between_brackets() -> None:
-    # Vector 23, FAQ-LEV: an amount of 50 grows by 250 000 * (1 % - 0.5 %) to 1 300, so at 250 000 both brackets ask
+    # FAQ-LEV: an amount of 50 grows by 250 000 * (1 % - 0.5 %) to 1 300, so at 250 000 both brackets ask
     # 250 000 * 0.005 - 50 = 1 200 = 250 000 * 0.01 - 1 300.
     brackets = np.array([(250_000.0, 0.005, 50.0, 50_000.0), (1e6, 0.01, 1_300.0, 250_000.0)])
     terms = one_terms(first_bracket=0, last_bracket=1)
@@ -323,7 +323,7 @@ def test_the_margin_ratio_is_maintenance_over_margin_and_1_where_it_is_liquidate
 
 
 def test_the_initial_margin_is_that_at_the_mark_price() -> None:
-    # Vector 5: 60 000 / 20 = 3 000. Vector 14: 12.314277 / 20 = 0.61571385.
+    # 60 000 / 20 = 3 000. ADAUSDT of the documented answer: 12.314277 / 20 = 0.61571385.
     terms = one_terms(leverage=20.0)
     assert ledger.initial_margin(isolated(1e4, -1.0, 5e4, 0.0), 60_000.0, terms) == 3_000.0
     assert ledger.initial_margin(isolated(1e2, 30.0, 0.385, 0.0), 0.4104759, terms) == pytest.approx(0.61571385)
@@ -364,7 +364,7 @@ def test_a_value_exceeds_a_bound_only_by_more_than_binary_fractions_miss() -> No
 
 
 def test_a_fee_is_the_notional_times_the_rate() -> None:
-    # Vector 26, FAQ-FEE: on 1 000 USDT taker 0.05 % is 0.5, maker 0.02 % 0.2, with 10 % off 0.45 and 0.18.
+    # FAQ-FEE: on 1 000 USDT taker 0.05 % is 0.5, maker 0.02 % 0.2, with 10 % off 0.45 and 0.18.
     account = Account(5_000.0, 0.0, 0.0, 0.0)
     for rate, expected in ((0.0005, -0.5), (0.0002, -0.2), (0.00045, -0.45), (0.00018, -0.18)):
         for amount in (4.0, -4.0):
@@ -374,7 +374,7 @@ def test_a_fee_is_the_notional_times_the_rate() -> None:
 
 
 def test_a_round_trip_pays_both_fees_and_the_price_move() -> None:
-    # Vector 25, FAQ: 1 BTC long from 5 000 to 5 500 realizes 500. Fees 5 000 * 0.0005 = 2.5 and 2.75; leverage 5.
+    # FAQ: 1 BTC long from 5 000 to 5 500 realizes 500. Fees 5 000 * 0.0005 = 2.5 and 2.75; leverage 5.
     opened = ledger.apply_fill(Account(3_000.0, 0.0, 0.0, 0.0), 1.0, 5_000.0, 0.0005, one_terms())
     assert opened == (Account(2_997.5, 1.0, 5_000.0, 1_000.0), 0.0, -2.5)
     closed = ledger.apply_fill(opened.account, -1.0, 5_500.0, 0.0005, one_terms())
@@ -429,8 +429,31 @@ def test_every_booking_is_rounded_to_the_exchange_unit() -> None:
     closed = ledger.apply_fill(added.account, -0.003, 33.4, 0.0, one_terms(leverage=7.0))
     assert closed.realized_pnl == 0.0001
     assert closed.account.wallet_balance == 1.00008901
-    assert ledger.booked(-1.234567886) == -1.23456789
-    assert ledger.booked(2.5e-8) == 2e-8  # halves to even
+    assert bookings.booked(-1.234567886) == -1.23456789
+    assert bookings.booked(2.5e-8) == 2e-8  # halves to even
+
+
+WHOLE_UNITS = 2**26 * 10**8  # beyond 67 million USDT binary fractions lie farther apart than 1e-8
+
+
+@given(st.integers(-WHOLE_UNITS, WHOLE_UNITS), st.integers(-WHOLE_UNITS, WHOLE_UNITS))
+def test_bookings_sum_to_the_unit_up_to_67_million(first: int, second: int) -> None:
+    assert bookings.units_of(first / 1e8) == first
+    assert bookings.in_whole_units(first / 1e8) == first / 1e8
+    assume(abs(first + second) < WHOLE_UNITS)
+    assert bookings.sum_of_bookings(first / 1e8, second / 1e8) == (first + second) / 1e8
+
+
+def test_a_large_wallet_misses_no_unit() -> None:
+    # 33.6 million and two units pay a fee of 0.001 * 33.3 * 0.00033 = 0.000010989 -> 0.00001099.
+    held = Account(33_600_000.00000002, 0.0, 0.0, 0.0)
+    opened = ledger.apply_fill(held, 0.001, 33.3, 0.00033, one_terms()).account
+    assert opened.wallet_balance == 33_599_999.99998903
+    # 0.001 * 33.4 * 0.0001 = 0.00000334 of funding; liquidated at 30: 0.0033 lost, fee 0.03 * 0.0125 = 0.000375.
+    paid, _ = ledger.settle_funding(opened, 33.4, 0.0001, one_terms())
+    assert paid.wallet_balance == 33_599_999.99998569
+    left = ledger.liquidate(paid, 30.0, one_terms(), BRACKETS).account
+    assert left.wallet_balance == 33_599_999.99631069
 
 
 @pytest.mark.parametrize("is_isolated", [True, False])
@@ -605,12 +628,12 @@ def test_bookings_are_those_of_decimal_arithmetic_where_they_meet_halves() -> No
 @pytest.mark.parametrize(
     ("amount", "settlements", "expected"),
     [
-        (10.0, [(2.0, 0.0001)], -0.002),  # vector 17, FT test_exchange: 10 * 2.0 * 0.0001
-        (10.0, [(2.5, 0.0002)], -0.005),  # vector 18: 10 * 2.5 * 0.0002
-        # Vector 19: 30 * 2.77 * 8e-6 = 0.0006648 and 30 * 2.77 * 3e-6 = 0.0002493; rates below 0: shorts pay longs.
+        (10.0, [(2.0, 0.0001)], -0.002),  # FT test_exchange: 10 * 2.0 * 0.0001
+        (10.0, [(2.5, 0.0002)], -0.005),  # the same: 10 * 2.5 * 0.0002
+        # The same: 30 * 2.77 * 8e-6 = 0.0006648 and 30 * 2.77 * 3e-6 = 0.0002493; rates below 0: shorts pay longs.
         (-30.0, [(2.77, -0.000008), (2.77, -0.000003)], -0.0009141),
         (30.0, [(2.77, -0.000008), (2.77, -0.000003)], 0.0009141),
-        # Vector 21, LIVE: 78 178.30 * 0.00003563 = 2.785492829 -> 2.78549283
+        # LIVE: 78 178.30 * 0.00003563 = 2.785492829 -> 2.78549283
         (1.0, [(78_178.30, 0.00003563)], -2.78549283),
         # 76 907.97183333 * 0.00006188 = 4.759065297 -> 4.75906530
         (1.0, [(76_907.97183333, 0.00006188)], -4.7590653),
@@ -792,8 +815,8 @@ def test_a_liquidation_never_takes_more_than_backs_the_position(
 ) -> None:
     terms = one_terms(is_isolated=is_isolated, last_bracket=len(brackets) - 1, liquidation_fee=fee)
     spare = 1_234.5 if is_isolated else 0.0
-    backing = ledger.booked(backing)
-    account = Account(ledger.booked(backing + spare), amount, entry, backing if is_isolated else 0.0)
+    backing = bookings.booked(backing)
+    account = Account(bookings.booked(backing + spare), amount, entry, backing if is_isolated else 0.0)
     reached = ledger.liquidation_price(account, terms, brackets)
     assume(reached > 0.0)
     price = reached * (1.0 - np.sign(amount) * gap)
@@ -847,7 +870,9 @@ def test_compiled_and_plain_python_agree_to_the_bit(
     terms = one_terms(is_isolated=is_isolated, last_bracket=len(brackets) - 1)
     account = Account(wallet, held, entry, wallet / 3 if is_isolated else 0.0)
     calls: list[tuple[Any, tuple[Any, ...]]] = [
-        (ledger.booked, (wallet / 7,)),
+        (bookings.booked, (wallet / 7,)),
+        (bookings.units_of, (wallet / 7,)),
+        (bookings.sum_of_bookings, (wallet / 7, -entry)),
         (ledger.round_price_down, (price / 7, terms)),
         (ledger.round_price_up, (price / 7, terms)),
         (ledger.round_amount, (amount / 7, terms)),

@@ -184,6 +184,54 @@ def test_a_limit_price_too_far_from_the_mark_price_is_refused() -> None:
         assert rest(bar, 1.0).outcome["events"] == events
 
 
+def bitcoin_limit(amount: float, price: float, last: float) -> tuple[int, Order]:
+    """Rest a limit order at a mark price of 60 000 and another last price; return the events and what rests."""
+    bar = Bar(last, last, last, last, 60_000.0, 60_000.0, 60_000.0, 60_000.0, 500.0)
+    progress, resting = fills.limit_order(
+        flows.begin(Account(1e6, 0.0, 0.0, 0.0), None),
+        Order(0.0, amount, price),
+        bar,
+        Costs(0.0005, 0.0002, 1.0),
+        settings_table()[0],
+        one_terms(min_price=556.8, max_price=4_529_764.0),
+    )
+    return progress.flows.events, resting
+
+
+def test_limit_prices_at_5_percent_of_a_mark_price_of_60_000_are_taken_and_a_tick_beyond_refused() -> None:
+    # PERCENT_PRICE of 1.05 and 0.95: 63 000.0 buys, 63 000.1 is -4016; 57 000.0 sells, 56 999.9 is -4024. The last
+    # price lies beyond them, so that no order fills at once.
+    for amount, price, last, events in (
+        (1.0, 63_000.0, 64_000.0, 0),
+        (1.0, 63_000.1, 64_000.0, REFUSED_PRICE),
+        (-1.0, 57_000.0, 56_000.0, 0),
+        (-1.0, 56_999.9, 56_000.0, REFUSED_PRICE),
+    ):
+        resting = Order(0.0, amount, price) if events == 0 else Order(0.0, 0.0, 0.0)
+        assert bitcoin_limit(amount, price, last) == (events, resting)
+
+
+def test_a_limit_price_beyond_the_price_filter_is_refused() -> None:
+    # PRICE_FILTER of BTCUSDT: from 556.8 (-4013) to 4 529 764 (-4002), whatever side and mark price.
+    for amount, price, last, events in (
+        (1.0, 556.8, 60_000.0, 0),
+        (1.0, 556.7, 60_000.0, REFUSED_PRICE),
+        (-1.0, 4_529_764.0, 60_000.0, 0),
+        (-1.0, 4_529_764.1, 60_000.0, REFUSED_PRICE),
+    ):
+        assert bitcoin_limit(amount, price, last)[0] == events
+    # A decision's own order is held to it too: its buy rests at 990, its sell at 1 010.
+    still = (1_000.0, 1_000.0, 1_000.0, 1_000.0)
+    for target, terms, events in (
+        (1.0, {"min_price": 990.0}, NOT_REACHED),
+        (1.0, {"min_price": 990.1}, REFUSED_PRICE),
+        (-1.0, {"max_price": 1_010.0}, NOT_REACHED),
+        (-1.0, {"max_price": 1_009.9}, REFUSED_PRICE),
+    ):
+        step = rest(still, target, terms=terms_table(**terms))
+        assert (step.account, step.outcome["events"]) == (FLAT, events)
+
+
 def test_a_gap_beyond_the_brackets_limit_refuses_a_resting_order() -> None:
     # 14.554 sold (see above); at a mark of 1 030 they are 14 990.62, at 1 031 15 005.17.
     terms = terms_table(max_notional=15_000.0)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +24,8 @@ from rl_trader.errors import ConfigError
 from rl_trader.ledger import Account
 from rl_trader.margin import position_margin
 from rl_trader.trading import kernel_terms
-from scripts import _cli, margin
+from scripts import margin
+from tests.called_scripts import Answer, script_caller
 
 REPO = Path(__file__).parents[1]
 ORDINARY = {
@@ -38,32 +39,19 @@ ORDINARY = {
 }
 
 
-class Answer(NamedTuple):
-    """What the command said."""
-
-    code: int
-    out: str
-    err: str
-
-
 Call = Callable[..., Answer]
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
     """Return a function that runs the command in this process, from an empty folder and without a data folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RL_TRADER_DATA", raising=False)
+    called = script_caller(monkeypatch, capsys, tmp_path)
 
     def run(*flags: str, **options: object) -> Answer:
         """Run it with ``ORDINARY`` options, changed by the given ones; None leaves one out."""
         given = ORDINARY | options
         words = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
-        monkeypatch.setattr(sys, "argv", ["scripts.margin", *words, *flags])
-        with pytest.raises(SystemExit) as ended:
-            _cli.run(margin.main)
-        said = capsys.readouterr()
-        return Answer(int(ended.value.code or 0), said.out, said.err)
+        return called(margin, *words, *flags)
 
     return run
 
@@ -267,7 +255,8 @@ def test_the_figures_are_those_of_the_ledger_to_the_last_bit(call: Call, mode: A
         "unrealized_pnl": ledger.unrealized_pnl(account, price),
         "roe": ledger.unrealized_pnl(account, price) / ledger.initial_margin(account, entry, terms),
         "terms_read_on": "2026-09-15",
-        "inferred": [],
+        "brackets_read_on": "2026-09-15",
+        "inferred": ["taker_fee", "maker_fee"],
     }
 
 
@@ -339,6 +328,25 @@ def test_the_own_brackets_of_a_recorded_symbol_count(call: Call, recorded_data: 
     assert solutions == [pytest.approx(found["liquidation_price"], rel=1e-12)]
     assert found["max_notional"] == max(row["notionalCap"] for row in rows if row["initialLeverage"] >= leverage)
     assert "tick_size" in found["inferred"]
+
+
+def test_the_date_of_the_brackets_is_that_of_their_file_or_none(call: Call, tmp_path: Path) -> None:
+    # Brackets that the folder's terms lack come from a file of all symbols, which has no date.
+    rows = [
+        {"initialLeverage": 50, "notionalCap": 50_000, "notionalFloor": 0, "maintMarginRatio": 0.01, "cum": 0.0},
+    ]
+    answers = json.loads((REPO / "rl_trader" / "contracts" / "BTCUSDT.json").read_text())
+    (tmp_path / "data" / "contracts").mkdir(parents=True)
+    (tmp_path / "data" / "reference").mkdir()
+    (tmp_path / "data" / "reference" / "leverage_brackets.json").write_text(json.dumps({"BTCUSDT": rows}))
+    terms = tmp_path / "data" / "contracts" / "BTCUSDT.json"
+    terms.write_text(json.dumps({name: part for name, part in answers.items() if name != "leverageBracket"}))
+    assert call().out.splitlines()[-1] == "leverage brackets of a file without a date"
+    found = figures(call)
+    assert (found["terms_read_on"], found["brackets_read_on"], found["max_notional"]) == ("2026-09-15", None, 50_000.0)
+    # Brackets that were carried over from an earlier day keep their date.
+    terms.write_text(json.dumps(answers | {"carried_over": {"leverageBracket": "2026-08-01"}}))
+    assert call().out.splitlines()[-1] == "leverage brackets of 2026-08-01"
 
 
 def test_a_symbol_needs_only_its_brackets(call: Call, recorded_data: Path) -> None:

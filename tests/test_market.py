@@ -296,18 +296,46 @@ def test_the_newest_settled_rate_is_known_from_the_first_bar_on() -> None:
     assert data.bars["num_settled"].tolist() == [0] + [1] * 8 + [2]
 
 
-def test_a_settlement_in_a_hole_of_the_bars_is_not_paid_but_its_rate_is_known_after_it() -> None:
-    # Bars 6 to 9 are missing; 08:00 lies in the hole.
-    table = klines([100.0] * 16, hours=[*range(6), *range(10, 20)])
+SPLIT = Assumptions(missing_mark="last", holes="split")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "num_inside"),
+    [(6, 10, 1), (8, 9, 1), (8, 12, 1), (6, 17, 2)],  # missing bars
+)
+def test_a_settlement_recorded_in_a_hole_of_the_bars_is_refused_by_its_stamp(
+    since: int, until: int, num_inside: int
+) -> None:
+    hours = [*range(since), *range(until, 20)]
+    table = klines([100.0] * len(hours), hours=hours)
     rates = funding((0.0, 0.0001), (8.0, 0.0002), (16.0, 0.0003))
-    data = market(table, rates=rates, assumptions=replace(LAST_AND_ZERO, holes="split"))
-    assert data.fundings["funding_rate"].tolist() == [0.0001, 0.0003]
-    assert data.bars["num_settled"].tolist() == [1] * 12 + [2] * 4
+    rates["funding_time"] += 7  # as the exchange stamps them
+    message = (
+        r"AAAUSDT funding must be settled in recorded bars and that of 2024-01-01T08:00Z lies in the hole between the"
+        rf" bars of 2024-01-01T{since - 1:02}:00Z and 2024-01-01T{until:02}:00Z \({num_inside} settlements in all lie"
+        r" in holes\); download these bars, choose a period on one side of the hole, or remove such settlements"
+    )
+    for assumed in (SPLIT, replace(LAST_AND_ZERO, holes="split")):
+        with pytest.raises(DataError, match=message):
+            market(table, rates=rates, assumptions=assumed)
+
+
+def test_a_settlement_in_a_hole_that_is_not_recorded_either_is_not_asked_for() -> None:
+    # Bars 6 to 9 are missing and with them the settlement of 08:00; nothing else is assumed.
+    table = klines([100.0] * 70, hours=[*range(6), *range(10, 74)])
+    rates = funding((0.0, 0.0004), *((8.0 * i, 0.0001 * i) for i in range(2, 10)))
+    data = market(table, rates=rates, assumptions=SPLIT)
+    assert data.fundings["funding_rate"].tolist() == [0.0004, *(0.0001 * i for i in range(2, 10))]
+    assert data.bars["num_settled"][:17].tolist() == [1] * 12 + [2] * 5
+    # The newest rate that is known after the hole is the one before it.
     np.testing.assert_array_equal(
-        data.bars["last_funding_rate"], np.array([0.0001] * 6 + [0.0002] * 6 + [0.0003] * 4, np.float32)
+        data.bars["last_funding_rate"][:14], np.array([0.0004] * 12 + [0.0002] * 2, np.float32)
     )
     # Before the hole the next settlement is the one in it: 08:00 is 2 hours after the close of hour 5.
     assert data.bars["hours_to_funding"][[5, 6]].tolist() == [2, 5]
+    assert data.assumptions == (
+        "AAAUSDT 1h mark price is not recorded in 70 of 70 bars: the last price is assumed there",
+    )
 
 
 # Several symbols, signals

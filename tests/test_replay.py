@@ -190,7 +190,7 @@ def test_the_limit_holds_for_the_whole_position() -> None:
 
 
 def test_an_order_under_the_minimum_notional_is_refused_unless_it_only_reduces() -> None:
-    # The exchange study's vector 30: minimum 50, 0.001 at 60 000 is accepted, at a mark of 49 999.9 it is not.
+    # A minimum of 50: 0.001 at 60 000 is 60, at a mark of 49 999.9 it is 49.9999.
     close = (60_000.0, 60_000.0, 60_000.0, 60_000.0)
     low = (49_999.9, 49_999.9, 49_999.9, 49_999.9)
     flat = Account(50.0, 0.0, 0.0, 0.0)  # twice 50 at 60 000 is 0.00166 -> 0.001
@@ -504,6 +504,17 @@ def test_a_position_is_liquidated_where_the_mark_price_reaches_its_liquidation_p
     # A mark low just above it does nothing.
     (step,) = play([STILL, (*bar[:6], 900.1, 1_001.0)], [0.5], held)
     assert (step.account, step.outcome["events"]) == (held, 0)
+
+
+def test_a_position_that_only_its_profit_backs_is_liquidated_at_the_price_all_the_same() -> None:
+    # Cross, nothing in the wallet: 6.038 from 496.287 have 6.038 * 5.013 = 30.268494 at a mark of 501.3, and need
+    # 6.038 * 501.3 * 1 %, which is the same. The fee of 1.25 % finds it.
+    held, terms = Account(0.0, 6.038, 496.287, 0.0), terms_table(is_isolated=False)
+    for low, events in ((501.3, LIQUIDATED | RUINED), (501.4, 0)):
+        bar = (510.0, 511.0, low, 510.5)
+        (step,) = play([bar, bar], [1.0], held, terms=terms, rebalance_band=999.0)
+        assert step.outcome["events"] == events
+    assert step.account == held
 
 
 def test_a_gap_beyond_the_liquidation_price_liquidates_at_the_open() -> None:

@@ -50,6 +50,11 @@ def test_the_smallest_order_has_the_minimum_notional_and_the_smallest_quantity()
     assert smallest_order(APART, LIMIT, 100_000.0) == pytest.approx(300.0)
 
 
+def test_limit_orders_are_held_to_the_price_filter() -> None:
+    row = kernel_terms([BITCOIN], LIMIT)[0][0]
+    assert (row["min_price"], row["max_price"]) == (556.8, 4_529_764.0)
+
+
 def test_market_orders_are_held_to_the_stricter_bound_and_limit_orders_to_their_filter() -> None:
     terms = replace(BITCOIN, multiplier_up=1.1, multiplier_down=0.97, market_take_bound=0.05)
     row = kernel_terms([terms], MARKET)[0][0]

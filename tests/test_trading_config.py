@@ -50,6 +50,31 @@ def test_a_setting_that_no_account_could_trade_with_is_refused_in_one_sentence(
         assert str(refused.value) == f"{name} must be {wanted}, was {value!r}; change trading.{name}"
 
 
+@pytest.mark.parametrize(
+    ("pairs", "wanted"),
+    [
+        (("BTCUSDT=0",), "symbols with whole numbers from 1 to 999999999, as BTCUSDT=10"),
+        (("BTCUSDT=1000000000",), "symbols with whole numbers from 1 to 999999999, as BTCUSDT=10"),
+        (("BTCUSDT=\N{ARABIC-INDIC DIGIT FIVE}",), "symbols with whole numbers from 1 to 999999999, as BTCUSDT=10"),
+        (("BTCUSDT=10", "ETHUSDT=5", "BTCUSDT=10"), "different symbols, each with one leverage"),
+    ],
+)
+def test_leverages_of_symbols_that_contradict_each_other_or_are_none_are_refused(
+    pairs: tuple[str, ...], wanted: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        TradingConfig(symbol_leverage=pairs)
+    assert str(refused.value) == f"symbol_leverage must be {wanted}, was {pairs!r}; change trading.symbol_leverage"
+
+
+def test_a_number_of_thousands_of_digits_is_refused_in_a_sentence_that_can_be_read() -> None:
+    with pytest.raises(ConfigError, match=r"symbol_leverage must be .*, was \('BTCUSDT=9999+\.\.\.; change") as refused:
+        TradingConfig(symbol_leverage=(f"BTCUSDT={'9' * 5_000}",))
+    assert len(str(refused.value)) < 700
+    with pytest.raises(ConfigError, match=r"leverage must be .*, was a whole number of thousands of digits; change"):
+        TradingConfig(leverage=10**5_000)
+
+
 def test_numbers_of_numpy_and_whole_floats_are_numbers() -> None:
     sizes: dict[str, Any] = {"initial_balance": np.float64(70.0), "leverage": np.int64(3), "max_exposure": 3}
     levels: dict[str, Any] = {"levels": (np.float32(-0.5), 0, 1)}

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader.bars import BAR_DTYPE, FUNDING_DTYPE, MARK_OHLC, MS_PER_HOUR, OHLC
+from rl_trader.brackets import Bracket, bracket_ladder
 from rl_trader.config import Slippage, TradingConfig
-from rl_trader.contract import Bracket, ContractTerms, load_terms
+from rl_trader.contract import ContractTerms, load_terms
 from rl_trader.trading import kernel_settings, kernel_terms
 
 NUM_BARS: Final = 101  # of a case; the first one is only observed
@@ -96,24 +97,13 @@ def _shipped() -> ContractTerms:
 def _draw_brackets(rng: Rng) -> tuple[Bracket, ...]:
     first = int(rng.integers(0, 8))
     leverages = LEVERAGES[first : first + int(rng.integers(1, len(LEVERAGES) - first + 1))]
-    floor, rate, amount = Decimal(0), Decimal(0), Decimal(0)
-    cap = Decimal(round(10.0 ** rng.uniform(3.0, 5.0), -2))
-    brackets = []
+    rate, cap = Decimal(0), Decimal(round(10.0 ** rng.uniform(3.0, 5.0), -2))
+    steps = []
     for leverage in leverages:
-        higher = rate + Decimal(repr(round(rng.uniform(0.001, 0.4 / len(leverages)), 4)))
-        amount += floor * (higher - rate)
-        brackets.append(
-            Bracket(
-                notional_floor=float(floor),
-                notional_cap=float(cap),
-                maint_margin_rate=float(higher),
-                maint_amount=float(amount),
-                initial_leverage=leverage,
-            )
-        )
-        floor, rate = cap, higher
+        rate += Decimal(repr(round(rng.uniform(0.001, 0.4 / len(leverages)), 4)))
+        steps.append((cap, rate, leverage))
         cap = Decimal(round(float(cap) * rng.uniform(1.2, 4.0), -2))
-    return tuple(brackets)
+    return bracket_ladder(steps)
 
 
 def _draw_trading(rng: Rng, terms: ContractTerms) -> TradingConfig:
