@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numba
 
-from agents.benchmark import environment, memory, startup, training
+from agents.benchmark import environment, exchange, memory, startup, training
 from agents.benchmark.effort import Effort
 from agents.benchmark.measure import Contest, Reach, Result, interleave
 from rl_trader.errors import ConfigError
@@ -94,6 +94,30 @@ TRAINING = (
     ),
 )
 
+EXCHANGE = (
+    Line(
+        name="exchange/lock_step",
+        about="bars of the local exchange with an order in each, without a socket, beside bars without a client",
+        unit="bars/s",
+        prepare=exchange.lock_step,
+        reach=Reach("median", 360.0),  # a month of minutes in two minutes
+    ),
+    Line(
+        name="exchange/orders",
+        about="orders over HTTP beside pings",
+        unit="orders/s",
+        prepare=exchange.orders,
+        reach=Reach("median", 1_000.0),
+    ),
+    Line(
+        name="exchange/streams",
+        about="messages to 50 subscribers in all beside those of a bare server",
+        unit="messages/s",
+        prepare=exchange.streams,
+        reach=Reach("median", 20_000.0),
+    ),
+)
+
 
 def all_lines(scripts: Path) -> tuple[Line, ...]:
     """Return every line.
@@ -111,7 +135,7 @@ def all_lines(scripts: Path) -> tuple[Line, ...]:
         )
         for name in startup.script_names(scripts)
     )
-    return ENVIRONMENT + TRAINING + helps
+    return ENVIRONMENT + TRAINING + EXCHANGE + helps
 
 
 def choose(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:

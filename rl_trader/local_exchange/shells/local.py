@@ -1,7 +1,7 @@
 """A local exchange behind a port of loopback, for tests and scripts: ``with LocalExchange(setup) as exchange: ...``."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -25,20 +25,27 @@ from rl_trader.local_exchange.streams.routes import UNSPLIT_TODAY
 T = TypeVar("T")
 
 
-def make_server(assembly: Assembly, *, port: int = 0, pace: Pace | None = None) -> HttpServer:
+def make_server(
+    assembly: Assembly,
+    *,
+    port: int = 0,
+    pace: Pace | None = None,
+    add_routes: Iterable[Callable[[web.Application], None]] = (),
+) -> HttpServer:
     """Return the server of an assembled exchange, not started yet.
 
     Args:
         assembly: Lock-step, or paced.
         port: 0 takes a free one.
         pace: Moves the market while the server runs; none in lock-step.
+        add_routes: Add routes of their own.
     """
     venue = assembly.venue
     routes = StreamRoutes(venue.hub, venue.session_ms, unsplit=UNSPLIT_TODAY)
-    add_routes: list[Callable[[web.Application], None]] = [routes.add_routes]
+    added = [*add_routes, routes.add_routes]
     if pace is not None:
-        add_routes.append(_paced_by(pace))
-    return HttpServer(assembly.dispatcher, ws_api=assembly.ws_api, add_routes=add_routes, port=port)
+        added.append(_paced_by(pace))
+    return HttpServer(assembly.dispatcher, ws_api=assembly.ws_api, add_routes=added, port=port)
 
 
 def _paced_by(pace: Pace) -> Callable[[web.Application], None]:

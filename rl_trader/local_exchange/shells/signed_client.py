@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 from urllib.parse import urlencode
 
 from rl_trader.errors import RlTraderError
@@ -11,7 +12,15 @@ from rl_trader.local_exchange.protocol.keys import ApiKey
 from rl_trader.local_exchange.protocol.request import Request
 from rl_trader.local_exchange.shells.memory import MemoryTransport
 
-_WINDOW_MS = 60_000
+_WINDOW_MS: Final = 60_000
+
+
+def signed_query(key: ApiKey, parameters: Mapping[str, object], now_ms: int) -> str:
+    """Return parameters as a signed query; those that are None are left out."""
+    sent = {name: value for name, value in parameters.items() if value is not None}
+    query = urlencode(sent | {"recvWindow": _WINDOW_MS, "timestamp": now_ms})
+    signature = hmac.new(key.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+    return f"{query}&signature={signature}"
 
 
 class AnsweredError(RlTraderError):
@@ -49,11 +58,9 @@ class SignedClient:
         Raises:
             AnsweredError: If it is an error.
         """
-        sent = {name: value for name, value in parameters.items() if value is not None}
-        query = urlencode(sent | {"recvWindow": _WINDOW_MS, "timestamp": self._clock_ms()})
-        signature = hmac.new(self._key.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+        query = signed_query(self._key, parameters, self._clock_ms())
         headers = {"x-mbx-apikey": self._key.key}
-        response = self._transport.send(Request(method, path, f"{query}&signature={signature}", b"", headers))
+        response = self._transport.send(Request(method, path, query, b"", headers))
         data: object = json.loads(response.body)
         if response.status != 200:  # noqa: PLR2004
             assert isinstance(data, dict)
