@@ -96,8 +96,8 @@ class Cut(CallAction):
 class Unavailable(CallAction):
     """Status 503 in one of its kinds.
 
-    ``unknown`` is the one that says nothing of whether the call was carried out; ``service`` and ``internal`` say that it
-    was not; ``throttled`` spares orders that only reduce or close.
+    ``unknown`` says nothing of whether the call was carried out; ``service`` and ``internal`` say that it was not;
+    ``throttled`` spares orders that only reduce or close.
 
     Raises:
         ConfigError: If ``carried_out`` is missing of ``unknown``, or there of another kind.

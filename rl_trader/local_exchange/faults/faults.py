@@ -8,6 +8,7 @@ same plan and the same calls in the same order give the same faults.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from rl_trader.errors import ConfigError
@@ -101,22 +102,27 @@ class Faults:
 
     def _steps(self, call: ApiCall, proceed: Callable[[], Response]) -> Steps:
         facts, now_ms = call.facts(), self._venue.market_ms()
-        inner: Inner = lambda: self._stage.through_effects(call, lambda: _carried_out(call, proceed))  # noqa: E731
-        for fault, watch in reversed(self._watches):
-            action = fault.action
-            if isinstance(action, CallAction) and action.spares(call):
-                continue
-            if watch.is_met_by_call(call.endpoint, facts, now_ms):
-                inner = self._wrapped(fault, call, inner)
+        self.on_time(now_ms)
+        inner: Inner = partial(self._stage.through_effects, call, partial(_carried_out, call, proceed))
+        fired = [
+            fault
+            for fault, watch in self._watches
+            if not (isinstance(fault.action, CallAction) and fault.action.spares(call))
+            and watch.is_met_by_call(call.endpoint, facts, now_ms)
+        ]
+        for fault in fired:
+            if isinstance(fault.action, CallAction):
+                self._stage.record(fault.name, str(call))
+        for fault in reversed(fired):
+            inner = self._wrapped(fault, call, inner)
         return inner()
 
     def _wrapped(self, fault: Fault, call: ApiCall, inner: Inner) -> Inner:
         action = fault.action
         if isinstance(action, CallAction):
-            self._stage.record(fault.name, str(call))
-            return lambda: action.around(self._stage, call, inner)
+            return partial(action.around, self._stage, call, inner)
         assert isinstance(action, Deed)
-        return lambda: self._with_deed(fault.name, action, inner, is_before=fault.trigger.moment == "before")
+        return partial(self._with_deed, fault.name, action, inner, is_before=fault.trigger.moment == "before")
 
     def _with_deed(self, name: str, deed: Deed, inner: Inner, *, is_before: bool) -> Steps:
         if is_before:
@@ -138,7 +144,7 @@ class Faults:
             return ()
         if stream in ("", PING):
             return (text,)
-        held, texts = wires.take_held(frame), [text]
+        is_awaited, texts = wires.is_holding(frame), [text]
         facts, now_ms = frame.facts(), self._venue.market_ms()
         for fault, watch in self._watches:
             if isinstance(fault.action, FrameAction) and watch.is_met_by_frame(
@@ -146,7 +152,9 @@ class Faults:
             ):
                 self._stage.record(fault.name, str(frame))
                 texts = fault.action.passes(self._stage, frame, texts)
-        return [*texts, *held] if connection.is_open else ()
+        if not connection.is_open:
+            return ()
+        return [*texts, *wires.take_held(frame)] if is_awaited else texts
 
     # Time
 

@@ -44,7 +44,7 @@ class DelayFrame(FrameAction):
 
     def passes(self, stage: Stage, frame: StreamFrame, texts: list[str]) -> list[str]:
         """Return nothing until then."""
-        if texts:
+        for _ in texts:
             stage.wires.send_later(frame, self.ms)
         return []
 

@@ -1,7 +1,7 @@
 """What another hand does to an account or a symbol; each class is a change of the plan's action ``other_hand``."""
 
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Final, Literal
 
 from rl_trader.errors import ConfigError
@@ -117,10 +117,18 @@ class Filters(Deed):
         if self.min_notional is not None:
             changes["min_notional"] = float(self.min_notional)
         quotes, market = stage.venue.exchange.quotes[self.symbol], stage.venue.market
+        if self.tick_size is not None:  # prices lie whole ticks above the least one
+            changes["min_price"] = _whole_ticks(quotes.contract.min_price, self.tick_size)
         contract = replace(quotes.contract, **changes)  # type: ignore[arg-type]
         quotes.contract, quotes.terms = contract, SymbolTerms.of(contract)
         market.recordings[self.symbol] = _relisted(replace(market.recordings[self.symbol], contract=contract))
         return f"{self.symbol} has {', '.join(f'{name} {value}' for name, value in changes.items())}"
+
+
+@exact
+def _whole_ticks(price: Decimal, tick: Decimal) -> Decimal:
+    """Return the lowest whole number of ticks that is not below a price."""
+    return (price / tick).to_integral_value(ROUND_CEILING) * tick
 
 
 def _relisted(recording: Recording) -> Recording:
@@ -227,7 +235,7 @@ class Transfer(Deed):
         if amount < 0 and -amount > available_balance(state, trader):
             raise refused(-2018)
         trader.books.wallet_balance += amount
-        trader.income.append(Income(len(trader.income) + 1, "", TRANSFER, amount, state.now_ms, None))
+        trader.income.append(Income(len(trader.income) + 1, "", TRANSFER, amount, state.now_ms, None, amount))
         tell_wallet(state, trader, UpdateReason.DEPOSIT, amount, None)
         return f"{amount} USDT to {self.account}"
 

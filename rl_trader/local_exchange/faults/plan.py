@@ -32,7 +32,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """All faults, in the order in which they happen where several meet one call or frame: the first one is outermost."""
+    """All faults; where several happen to one call, the first one is nearest to the caller."""
 
     faults: tuple[Fault, ...] = ()
     seed: int = 0  # of faults with a probability
@@ -84,13 +84,11 @@ def _fault(number: int, data: object) -> Fault:
         field, more = ("change", ()) if table is CHANGES else ("action", (OTHER_HAND,) if "halt" in table else ())
         wanted = ", ".join([*table, *more])
         raise ConfigError(
-            f"{field} of {where} must, with its trigger, be one of {wanted} and is {shown(word)}; choose one"
+            f"{field} of {where} must, by its trigger, be one of {wanted} and is {shown(word)}; choose one"
         )
     kind = table[word]
     if trigger.moment == "after" and not issubclass(kind, Deed):
-        raise ConfigError(
-            f"the trigger of {where} must have no moment with the action {word} and has one; leave it out"
-        )
+        raise ConfigError(f"the trigger of {where} must have no moment for the action {word} and has; leave it out")
     name = fields.get("name", f"{number} {word}")
     if not isinstance(name, str) or not name:
         raise ConfigError(f"name of {where} must be text and is {shown(name)}; write some")

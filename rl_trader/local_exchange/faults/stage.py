@@ -5,6 +5,7 @@ the same faults serve callers that wait and callers for whom the market's time m
 """
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rl_trader.errors import RlTraderError
@@ -69,7 +70,7 @@ class Stage:
     def through_effects(self, call: ApiCall, inner: Inner) -> Steps:
         """Let a call pass through what goes on."""
         for effect in self.effects:
-            inner = _wrapped(self, effect, call, inner)
+            inner = partial(effect.around, self, call, inner)
         return inner()
 
     def happen(self, happening: Happening) -> None:
@@ -83,7 +84,3 @@ class Stage:
             self.effects.remove(effect)
             effect.end(self)
         self.wires.on_time()
-
-
-def _wrapped(stage: Stage, effect: Effect, call: ApiCall, inner: Inner) -> Inner:
-    return lambda: effect.around(stage, call, inner)

@@ -126,4 +126,4 @@ class Watch:
             return True
         digest = hashlib.sha256(f"{self._seed} {number}".encode()).digest()
         drawn = int.from_bytes(digest[: _SEEDED_BITS // 8], "big")
-        return drawn < self.trigger.probability * 2**_SEEDED_BITS
+        return bool(drawn < self.trigger.probability * 2**_SEEDED_BITS)

@@ -168,8 +168,12 @@ class Wires:
         self._held[place] = frame.text
         return True
 
+    def is_holding(self, frame: StreamFrame) -> bool:
+        """Return whether one waits for this frame."""
+        return (frame.connection, frame.stream) in self._held
+
     def take_held(self, frame: StreamFrame) -> list[str]:
-        """Return what waits behind a frame, and hold it no longer."""
+        """Return what waits for a frame, and hold it no longer."""
         text = self._held.pop((frame.connection, frame.stream), None)
         return [] if text is None else [text]
 

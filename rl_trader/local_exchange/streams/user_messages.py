@@ -95,7 +95,7 @@ def _order_update(event: OrderUpdate, contract: ContractTerms) -> Payload:
         "x": event.execution.value,
         "X": order.status.value,
         "i": order.order_id,
-        "M": order.modify_id,
+        "M": str(order.modify_id),
         "z": _text(amount_text, order.executed, contract),
         "b": _money(event.bids_notional),
         "a": _money(event.asks_notional),
