@@ -68,6 +68,8 @@ def terms(symbol: str, rows: list[tuple[str, str, int]]) -> SymbolTerms:
     return SymbolTerms(
         symbol=symbol,
         tick_size=D("0.1"),
+        min_price=D("0.1"),
+        max_price=D(1_000_000),
         step_size=D("0.001"),
         min_notional=D(50),
         taker_fee=D("0.0005"),

@@ -343,6 +343,16 @@ def test_a_limit_price_lies_within_the_multipliers_of_the_mark_price() -> None:
         (-1, "56999.9", Event.LIMIT_TOO_LOW),
     ]:
         assert limit_band_refusal(BTC, D(amount), D(price), D(60000)) is refusal
+    bounded = replace(BTC, min_price=D("59000.0"), max_price=D("61000.0"))
+    for price, refusal in (
+        ("58999.9", Event.BELOW_MIN_PRICE),
+        ("59000.0", None),
+        ("61000.0", None),
+        ("61000.1", Event.ABOVE_MAX_PRICE),
+    ):
+        for amount in (1, -1):
+            assert limit_band_refusal(bounded, D(amount), D(price), D(60000)) is refusal
+    assert (Event.BELOW_MIN_PRICE.code, Event.ABOVE_MAX_PRICE.code) == (-4013, -4002)
     assert (Event.LIMIT_TOO_HIGH.code, Event.LIMIT_TOO_LOW.code, Event.NO_TRADES.code) == (-4016, -4024, None)
 
 

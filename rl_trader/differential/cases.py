@@ -70,8 +70,8 @@ def _draw_terms(rng: Rng, price: float, tick: Decimal) -> ContractTerms:
         _shipped(),
         symbol="RANDOM",
         tick_size=tick,
-        min_price=tick,
-        max_price=largest,
+        min_price=_draw_price(rng, price, tick, (0.8, 1.0)) if _happens(rng, 0.2) else tick,
+        max_price=_draw_price(rng, price, tick, (1.0, 1.2)) if _happens(rng, 0.2) else largest,
         step_size=step,
         min_quantity=step,
         max_quantity=largest,
@@ -87,6 +87,11 @@ def _draw_terms(rng: Rng, price: float, tick: Decimal) -> ContractTerms:
         market_take_bound=bound,
         brackets=_draw_brackets(rng),
     )
+
+
+def _draw_price(rng: Rng, price: float, tick: Decimal, shares: tuple[float, float]) -> Decimal:
+    """Return a whole number of ticks near a share of the price, at least one."""
+    return max(round(price * rng.uniform(*shares) / float(tick)), 1) * tick
 
 
 @cache

@@ -1,6 +1,6 @@
 """What the exchange refuses an order for.
 
-The filters are those of ``exchangeInfo`` (PERCENT_PRICE, MIN_NOTIONAL, ``marketTakeBound``), the limit of a position
+The filters are those of ``exchangeInfo`` (PRICE_FILTER, PERCENT_PRICE, MIN_NOTIONAL, ``marketTakeBound``), the limit of a position
 follows from ``leverageBracket``, the cost of opening from the FAQ "How to Calculate Cost Required to Open a Position in
 Perpetual Futures Contracts", codes from the API documentation (all read in autumn 2026). The order of the checks is an
 assumption, and so is a market order's band: the stricter of PERCENT_PRICE and ``marketTakeBound``, for its fill price.
@@ -31,6 +31,8 @@ class Event(Enum):
     ORDER_VOID = "the order came too late, after the liquidation at the open"
     NO_TRADES = "the order was refused, as nothing traded in the bar"
     MARKET_PRICE_BAND = "-4131"
+    BELOW_MIN_PRICE = "-4013"
+    ABOVE_MAX_PRICE = "-4002"
     LIMIT_TOO_HIGH = "-4016"
     LIMIT_TOO_LOW = "-4024"
     WOULD_CROSS = "-5022"
@@ -57,6 +59,10 @@ def market_band_refusal(terms: SymbolTerms, amount: Decimal, price: Decimal, mar
 @exact
 def limit_band_refusal(terms: SymbolTerms, amount: Decimal, limit_price: Decimal, mark_price: Decimal) -> Event | None:
     """Return what a limit order is refused for, given its price."""
+    if limit_price < terms.min_price:
+        return Event.BELOW_MIN_PRICE
+    if limit_price > terms.max_price:
+        return Event.ABOVE_MAX_PRICE
     if amount > 0 and limit_price > mark_price * terms.multiplier_up:
         return Event.LIMIT_TOO_HIGH
     if amount < 0 and limit_price < mark_price * terms.multiplier_down:

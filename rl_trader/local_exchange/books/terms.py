@@ -44,6 +44,8 @@ class SymbolTerms:
 
     symbol: str
     tick_size: Decimal  # USDT; fill prices are multiples of it
+    min_price: Decimal  # USDT, of a limit order
+    max_price: Decimal  # USDT, of a limit order
     step_size: Decimal  # base asset; a liquidation leaves multiples of it
     min_notional: Decimal  # USDT, of an order that does not only reduce
     taker_fee: Decimal  # of the notional
@@ -58,6 +60,8 @@ class SymbolTerms:
     def __post_init__(self) -> None:
         for name in (
             "tick_size",
+            "min_price",
+            "max_price",
             "step_size",
             "min_notional",
             "multiplier_up",
@@ -81,6 +85,8 @@ class SymbolTerms:
         return cls(
             symbol=terms.symbol,
             tick_size=terms.tick_size,
+            min_price=terms.min_price,
+            max_price=terms.max_price,
             step_size=terms.step_size,
             min_notional=_decimal(terms.min_notional),
             taker_fee=_decimal(terms.taker_fee),
