@@ -27,7 +27,7 @@ class EngineBar(NamedTuple):
     """What the engine did in one bar."""
 
     lines: tuple[tuple[str, int], ...]  # type, and amount in units of 1e-8 USDT
-    refusals: tuple[int, ...]
+    is_unguarded: bool  # whether a stop was refused: met already, or beyond the price filter
 
 
 class EngineWitness:
@@ -55,7 +55,7 @@ class EngineWitness:
         if trading.margin_mode == "isolated":
             set_margin_mode(self.exchange.state, self.trader, self._symbol, MarginMode.ISOLATED)
         self._guarded: tuple[int, Decimal] | None = None  # side and entry price that the stops are of
-        self._refusals: list[int] = []
+        self._is_unguarded = False
 
     @property
     def position(self) -> Position:
@@ -67,7 +67,7 @@ class EngineWitness:
         """Play bar ``t``."""
         bar, exchange, symbol = self._bars[t], self.exchange, self._symbol
         before = len(self.trader.income)
-        self._refusals = []
+        self._is_unguarded = False
         due = [s for s in self._settlements[t] if s.time_ms == bar.open_time]
         for settlement in due:
             exchange.settle_funding(symbol, rate=settlement.rate, mark=settlement.mark_price, time_ms=bar.open_time)
@@ -86,7 +86,7 @@ class EngineWitness:
             )
             exchange.enforce_margin(symbol, mark=settlement.mark_price, now_ms=settlement.time_ms)
         lines = tuple((line.type, units(float(line.amount))) for line in self.trader.income[before:])
-        return EngineBar(lines, tuple(self._refusals))
+        return EngineBar(lines, self._is_unguarded)
 
     def move_margin(self, cash: float, mark_price: float) -> None:
         """Move isolated margin, if the exchange lets it."""
@@ -118,8 +118,7 @@ class EngineWitness:
         )
         try:
             place(self.exchange.state, self.trader, request)
-        except RefusedError as refusal:
-            self._refusals.append(refusal.code)
+        except RefusedError:
             return False
         return True
 
@@ -157,6 +156,6 @@ class EngineWitness:
         try:
             place_algo(self.exchange.state, self.trader, request)
         except RefusedError as refusal:
-            self._refusals.append(refusal.code)
+            self._is_unguarded = True
             if refusal.code == IMMEDIATELY:
                 self._place(-self.position.amount, None, is_reducing=True)

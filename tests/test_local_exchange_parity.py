@@ -9,7 +9,7 @@ from rl_trader.differential.witnesses import Books, Kernel
 from rl_trader.local_exchange.books.income import IncomeKind
 from rl_trader.local_exchange.books.money import UNIT
 from rl_trader.state import Order
-from tests.engine_witness import IMMEDIATELY, EngineWitness
+from tests.engine_witness import EngineWitness
 
 LEAST_SHARE = 0.02  # of the initial balance; with less left a case ends
 INSURANCE_CLEAR = {IncomeKind.LIQUIDATION_FEE, IncomeKind.INSURANCE}
@@ -39,7 +39,7 @@ def play_case(seed: int, number: int) -> int:
         order = drawn_order(rng, case, kernel, t - 1)
         kernel.play(order, t)
         booked, done = books.play(order, t), engine.play(order, t)
-        if IMMEDIATELY in done.refusals:  # a stop that is met before it can be placed: the replay's rests all the same
+        if done.is_unguarded:  # the replay's stop rests all the same
             return t - 1
         where = f"seed {seed} case {number} bar {t}: {order}"
         assert done.lines == tuple((word(kind), amount) for kind, amount, _ in booked.lines), where

@@ -1,9 +1,10 @@
 """What the exchange refuses an order for.
 
-The filters are those of ``exchangeInfo`` (PRICE_FILTER, PERCENT_PRICE, MIN_NOTIONAL, ``marketTakeBound``), the limit of a position
-follows from ``leverageBracket``, the cost of opening from the FAQ "How to Calculate Cost Required to Open a Position in
-Perpetual Futures Contracts", codes from the API documentation (all read in autumn 2026). The order of the checks is an
-assumption, and so is a market order's band: the stricter of PERCENT_PRICE and ``marketTakeBound``, for its fill price.
+The filters are those of ``exchangeInfo`` (PRICE_FILTER, PERCENT_PRICE, MIN_NOTIONAL, ``marketTakeBound``), the limit of
+a position follows from ``leverageBracket``, the cost of opening from the FAQ "How to Calculate Cost Required to Open a
+Position in Perpetual Futures Contracts", codes from the API documentation (all read in autumn 2026). The order of the
+checks is an assumption, and so is a market order's band: the stricter of PERCENT_PRICE and ``marketTakeBound``, for its
+fill price.
 Whether amounts are whole steps and limit prices whole ticks is asked where orders come in, not here.
 
 Prices in USDT per unit of the base asset, amounts in base asset and signed (positive is bought), money in USDT.
