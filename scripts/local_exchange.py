@@ -31,9 +31,11 @@ api["ws"]["linear"], api["ws"]["ws-api"]["linear"] = "{ws_url}/ws", "{ws_url}/ws
 
 # python-binance
 from binance import BinanceSocketManager, Client
-Client.FUTURES_URL, Client.FUTURES_DATA_URL = "{url}/fapi", "{url}/futures/data"
+from binance.base_client import BaseClient
+BaseClient.API_URL, BaseClient.FUTURES_URL = "{url}/api", "{url}/fapi"
+BaseClient.FUTURES_DATA_URL, BaseClient.WS_FUTURES_URL = "{url}/futures/data", "{ws_url}/ws-fapi/v1"
 BinanceSocketManager.FSTREAM_URL = "{ws_url}/"
-client = Client("{key}", "{secret}", ping=False)
+client = Client("{key}", "{secret}")
 """
 
 

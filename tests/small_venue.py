@@ -46,6 +46,10 @@ class SmallVenue:
         """Return the time of the session."""
         return self.session_now_ms
 
+    def clocks_ms(self, now_ms: int) -> tuple[int, int]:
+        """Return both times."""
+        return now_ms, self.now_ms
+
     def deliver(self) -> None:
         """Do nothing: nobody listens."""
 

@@ -198,7 +198,7 @@ def test_the_fields_of_an_order_say_what_it_is() -> None:
         "PARTIALLY_FILLED",
         True,
         12345678,
-        7,
+        "7",
         9,
     )
 

@@ -7,6 +7,7 @@ Money in USDT, times in milliseconds since 1970 UTC.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
@@ -21,6 +22,9 @@ from rl_trader.local_exchange.protocol.limits import Limits
 from rl_trader.local_exchange.streams.hub import Hub
 
 KEY_LENGTH: Final = 64  # letters and digits of a key and of a secret, as the exchange's
+
+_TOLD_TIMES: Final = 1_000  # whose clocks are still right
+_TOLD_APART_MS: Final = 100  # nearer ones set the same clock
 
 
 class Venue:
@@ -53,6 +57,7 @@ class Venue:
         self._session_clock = session_clock
         self._seed = seed
         self._countdowns: dict[tuple[str, str], int] = {}  # of account and symbol: when its orders are cancelled
+        self._told_ahead_ms: deque[int] = deque(maxlen=_TOLD_TIMES)  # of the session's time, oldest first
 
     # Accounts
 
@@ -92,14 +97,32 @@ class Venue:
         """Return the session's time."""
         return self.market.now_ms if self._session_clock is None else self._session_clock()
 
+    def tell_time(self) -> int:
+        """Return the market's time to whoever may set a clock by it."""
+        told_ms = self.market_ms()
+        ahead_ms = told_ms - self.session_ms()
+        if not self._told_ahead_ms or abs(ahead_ms - self._told_ahead_ms[-1]) >= _TOLD_APART_MS:
+            self._told_ahead_ms.append(ahead_ms)
+        return told_ms
+
+    def clocks_ms(self, now_ms: int) -> tuple[int, ...]:
+        """Return what clocks that are right may show: the session's, the market's, and those set by what was told.
+
+        A clock that was set by the market's time goes on as the machine's does, while the market stands or leaps.
+
+        Args:
+            now_ms: The session's time.
+        """
+        return now_ms, self.market_ms(), *(now_ms + ahead_ms for ahead_ms in self._told_ahead_ms)
+
     def advance(self, to_ms: int) -> None:
         """Let the market go on to a moment, and tell everybody what happened."""
-        self.market.replay.advance(to_ms)
+        self.market.source.advance(to_ms)
         self.tick()
 
     def to_next_open(self) -> bool:
         """Let the market go on until the next bar opens, so that orders fill at its open; False at its end."""
-        has_opened = self.market.replay.to_next_open()
+        has_opened = self.market.source.to_next_open()
         self.tick()
         return has_opened
 

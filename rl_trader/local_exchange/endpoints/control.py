@@ -22,7 +22,7 @@ def _advance(call: Call) -> object:
 
 
 def _clock(call: Call) -> object:
-    return {"serverTime": call.venue.market_ms(), "isOver": call.venue.market.replay.is_over}
+    return {"serverTime": call.venue.market_ms(), "isOver": call.venue.market.source.is_over}
 
 
 CONTROL_ENDPOINTS: Final = (

@@ -31,7 +31,7 @@ def ping(call: Call) -> dict[str, object]:
 
 def time(call: Call) -> dict[str, object]:
     """Answer ``GET /fapi/v1/time``."""
-    return {"serverTime": call.venue.market_ms()}
+    return {"serverTime": call.venue.tell_time()}
 
 
 def depth_weight(arguments: Mapping[str, object]) -> int:

@@ -1,9 +1,10 @@
 """What clients ask of the exchange's other markets before they trade: which coins and symbols there are.
 
-Sources: the API documentation of Binance's wallet, "All Coins' Information", of margin trading, "Get All Cross Margin
-Pairs", and of spot and coin-margined futures, "Test Connectivity", "Check Server Time" and "Exchange Information" (read
-in autumn 2026). Nothing can be deposited or withdrawn here, so that no coin has a network, and nothing but USD-M
-futures is traded, so that the other markets have no symbol.
+Sources: the API documentation of Binance's wallet, "All Coins' Information" and "System Status", of margin trading,
+"Get All Cross Margin Pairs" and "Get All Isolated Margin Symbol", and of spot and coin-margined futures, "Test
+Connectivity", "Check Server Time" and "Exchange Information" (read in autumn 2026). Nothing can be deposited or
+withdrawn here, so that no coin has a network, and nothing but USD-M futures is traded, so that the other markets have
+no symbol.
 """
 
 from typing import Final
@@ -47,8 +48,12 @@ def _ping(_call: Call) -> object:
     return {}
 
 
+def _status(_call: Call) -> object:
+    return {"status": 0, "msg": "normal"}
+
+
 def _time(call: Call) -> object:
-    return {"serverTime": call.venue.market_ms()}
+    return {"serverTime": call.venue.tell_time()}
 
 
 def _empty_market(call: Call) -> object:
@@ -66,7 +71,11 @@ OTHER_MARKET_ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/sapi/v1/capital/config/getall", answer=_coins, security=Security.USER_DATA, weight=10
     ),
-    Endpoint(method="GET", path="/sapi/v1/margin/allPairs", answer=_nothing, security=Security.MARKET_DATA, weight=1),
+    Endpoint(method="GET", path="/sapi/v1/system/status", answer=_status),
+    *(
+        Endpoint(method="GET", path=f"/sapi/v1/margin/{pairs}", answer=_nothing, security=Security.MARKET_DATA)
+        for pairs in ("allPairs", "isolated/allPairs")
+    ),
     *(
         Endpoint(method="GET", path=f"/{market}/{name}", answer=answer)
         for market in ("api/v3", "dapi/v1")

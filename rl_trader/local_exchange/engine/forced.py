@@ -125,7 +125,7 @@ def _excess(
     value, slope = collateral, ZERO
     for position in positions:
         size = abs(position.amount)
-        bracket = next((b for b in brackets if size * price < b.cap), brackets[-1])
+        bracket = next((b for b in brackets if denoised(size * price) < b.cap), brackets[-1])
         value += position.unrealized_pnl(price) - size * price * bracket.rate + bracket.amount
         slope += position.amount - size * bracket.rate
     return value, slope

@@ -138,7 +138,7 @@ class ReviseBar(Deed):
         return f"candle of {self.symbol} {interval} at {utc(open_time)}"
 
     def _last_open(self, stage: Stage) -> int:
-        played = stage.venue.market.replay.played_ms(self.symbol)
+        played = stage.venue.market.source.played_ms(self.symbol)
         forming = opening_times(self.interval, np.array([played + 1]))
         return int(opening_times(self.interval, forming - 1)[0])
 

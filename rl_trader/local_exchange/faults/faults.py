@@ -56,7 +56,7 @@ class Faults:
         self._stage = Stage(venue)
         for fault in plan.faults:
             _check_names(fault, venue)
-        venue.market.replay.listeners.insert(0, self._listen)  # before anybody is told
+        venue.market.source.listeners.insert(0, self._listen)  # before anybody is told
 
     @property
     def log(self) -> FaultLog:

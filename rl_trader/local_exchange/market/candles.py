@@ -105,12 +105,12 @@ class CandleMaker:
             return self._parts(opens, 0)
         end = min(end_ms, int(ending_times(interval, opens[-1:])[0]))
         longest = INTERVAL_MS.get(interval, MS_PER_DAY)  # months have whole days
-        return _grouped(self._pieces(self._level(longest), opens, end), opens)
+        return grouped(self._pieces(self._level(longest), opens, end), opens)
 
     def span(self, since_ms: int, until_ms: int) -> Candles:
         """Return the one candle of a stretch of time, or none where nothing is recorded in it."""
         start = np.array([since_ms], np.int64)
-        return _grouped(self._parts(start, until_ms), start)
+        return grouped(self._parts(start, until_ms), start)
 
     def _parts(self, starts: NDArray[np.int64], end_ms: int) -> Candles:
         """Return the time from the first start to the end, cut at every start and at every bar's open and end."""
@@ -170,7 +170,7 @@ class CandleMaker:
         at_once = self._kept_at_once(level)
         starts = self.opens(level)[number * at_once : (number + 1) * at_once]
         below = self._level(INTERVAL_MS[level] - 1)
-        return _grouped(self._pieces(below, starts, int(starts[-1]) + INTERVAL_MS[level]), starts)
+        return grouped(self._pieces(below, starts, int(starts[-1]) + INTERVAL_MS[level]), starts)
 
     def _kept_at_once(self, level: str) -> int:
         return _BARS_AT_ONCE * self._recording.interval_ms // INTERVAL_MS[level]
@@ -180,7 +180,7 @@ def _joined(pieces: Sequence[Candles]) -> Candles:
     return Candles._make(map(np.concatenate, zip(*pieces, strict=True)))
 
 
-def _grouped(parts: Candles, starts: NDArray[np.int64]) -> Candles:
+def grouped(parts: Candles, starts: NDArray[np.int64]) -> Candles:
     """Put consecutive parts together that belong to the same candle, by the candles' open times."""
     if not len(parts.open_time):
         return parts

@@ -1,4 +1,4 @@
-"""The market as everybody sees it: the replay's present and what has happened before it, for all symbols.
+"""The market as everybody sees it: its present and what has happened before it, for all symbols.
 
 Times in milliseconds since 1970 UTC.
 """
@@ -12,9 +12,9 @@ from rl_trader.local_exchange.books.money import ZERO, exact
 from rl_trader.local_exchange.engine.exchange import Exchange
 from rl_trader.local_exchange.engine.quotes import PublicTrade, Quotes
 from rl_trader.local_exchange.market.candles import Candles, Series
-from rl_trader.local_exchange.market.history import History, Window
+from rl_trader.local_exchange.market.history import Window
 from rl_trader.local_exchange.market.recording import Recording, decimal
-from rl_trader.local_exchange.market.replay import Replay
+from rl_trader.local_exchange.market.source import Past, Source
 
 Level = tuple[Decimal, Decimal]  # price and amount
 
@@ -62,12 +62,12 @@ class Ticker(NamedTuple):
 
 
 class Market:
-    """All symbols of a replay.
+    """All symbols.
 
     Args:
-        exchange: The engine that the replay plays to.
-        recordings: That are played.
-        replay: That plays them.
+        exchange: The engine that the source plays to.
+        recordings: Of the symbols, at least of their past.
+        source: Moves them.
         unlisted_filters: Types of filters that ``exchangeInfo`` leaves out; some clients know only those of their time.
     """
 
@@ -75,15 +75,15 @@ class Market:
         self,
         exchange: Exchange,
         recordings: Sequence[Recording],
-        replay: Replay,
+        source: Source,
         *,
         unlisted_filters: Iterable[str] = (),
     ) -> None:
         self.recordings = {recording.symbol: recording for recording in recordings}
-        self.replay = replay
+        self.source = source
         self.unlisted_filters = frozenset(unlisted_filters)
         self._exchange = exchange
-        self._histories = {recording.symbol: History(recording) for recording in recordings}
+        self._pasts: dict[str, Past] = {symbol: source.past(symbol) for symbol in self.recordings}
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -92,8 +92,8 @@ class Market:
 
     @property
     def now_ms(self) -> int:
-        """How far the replay has come."""
-        return self.replay.now_ms
+        """How far the market has come."""
+        return self.source.now_ms
 
     def quotes(self, symbol: str) -> Quotes:
         """Return the prices of a symbol."""
@@ -101,11 +101,11 @@ class Market:
 
     def klines(self, symbol: str, series: Series, interval: str, window: Window) -> Candles:
         """Return candles of one of the exchange's intervals up to now, the forming one included."""
-        return self._histories[symbol].klines(series, interval, window, self.replay.played_ms(symbol))
+        return self._pasts[symbol].klines(series, interval, window, self.source.played_ms(symbol))
 
     def fundings(self, symbol: str, window: Window) -> list[Settlement]:
         """Return the funding that has been settled."""
-        return self._histories[symbol].fundings(window, self.replay.played_ms(symbol))
+        return self._pasts[symbol].fundings(window, self.source.played_ms(symbol))
 
     def trades(self, symbol: str) -> list[PublicTrade]:
         """Return the trades that are remembered, the oldest first."""
@@ -140,7 +140,7 @@ class Market:
     def ticker(self, symbol: str) -> Ticker:
         """Return what a symbol did in the last 24 hours, counted from a full minute."""
         quotes, recording = self.quotes(symbol), self.recordings[symbol]
-        since, day = self._histories[symbol].day(self.replay.played_ms(symbol), self.now_ms)
+        since, day = self._pasts[symbol].day(self.source.played_ms(symbol), self.now_ms)
         newest = quotes.tape[-1] if quotes.tape else None
         last_id = newest.trade_id if newest else 0
         trades = int(day.trades.sum())

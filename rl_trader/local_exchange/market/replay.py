@@ -26,6 +26,7 @@ import numpy as np
 from rl_trader.errors import DataError
 from rl_trader.klines import utc
 from rl_trader.local_exchange.market.happenings import Happening, Listener
+from rl_trader.local_exchange.market.history import History
 from rl_trader.local_exchange.market.playing import Engine as Engine
 from rl_trader.local_exchange.market.playing import SymbolPlayer
 from rl_trader.local_exchange.market.recording import Recording
@@ -58,6 +59,7 @@ class Replay:
             recording.symbol: SymbolPlayer(exchange, recording, _rows(recording, start_ms, end_ms), self._tell)
             for recording in recordings
         }
+        self._pasts = {recording.symbol: History(recording) for recording in recordings}
         self.now_ms = min(player.played_ms for player in self._players.values())
 
     @property
@@ -73,6 +75,10 @@ class Replay:
     def played_ms(self, symbol: str) -> int:
         """Return the last millisecond of a symbol that has happened; prices have stood still since."""
         return self._players[symbol].played_ms
+
+    def past(self, symbol: str) -> History:
+        """Return what has happened of a symbol, as far as it has been played."""
+        return self._pasts[symbol]
 
     def step(self) -> bool:
         """Play the next instant, of all symbols that have one then; return whether there was any."""

@@ -55,7 +55,7 @@ def admit(venue: "Venue", endpoint: Endpoint, claim: Claim) -> Admitted:
     if endpoint.security is not Security.NONE:
         key = find_key(venue.keys, claim.key, claim.address)
         if endpoint.security.is_signed:
-            check_signed(key, claim.sent, claim.signed, (claim.now_ms, venue.market_ms()))
+            check_signed(key, claim.sent, claim.signed, venue.clocks_ms(claim.now_ms))
     arguments = read_arguments(endpoint.parameters, claim.sent, venue.exchange.quotes)
     if not isinstance(endpoint.weight, int):
         venue.limits.charge(claim.address, max(endpoint.weight(arguments) - 1, 0), claim.now_ms)

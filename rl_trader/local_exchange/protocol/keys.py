@@ -4,9 +4,10 @@ Source: the API documentation of USD-M futures, "General Info", "Timing security
 taken if ``timestamp < now + 1000`` and ``now - timestamp <= recvWindow``; the window is 5000 ms unless sent and at
 most 60000 ms. That the signature is looked at before the time is an assumption.
 
-Two clocks count as the server's, and a request is fresh if it is by either of them: the market's, which stands in
-recorded time, and the session's, which is the machine's unless the exchange runs in lock-step. A client that takes its
-time from ``GET /fapi/v1/time`` signs with the former, one that reads its machine's clock with the latter.
+Several clocks count as the server's, and a request is fresh if it is by any of them: the market's, which stands in
+recorded time; the session's, which is the machine's unless the exchange runs in lock-step; and those that were set by
+``GET /fapi/v1/time`` and have gone on since, as they do in clients that look at the server's time once, when they
+start.
 """
 
 import re

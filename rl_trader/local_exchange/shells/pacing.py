@@ -40,6 +40,6 @@ class Pace:
 
     async def run(self) -> None:
         """Let the market go on until it is over; other tasks have their turns in between."""
-        while not self._venue.market.replay.is_over:
+        while not self._venue.market.source.is_over:
             self._venue.advance(self.due_ms)
             await asyncio.sleep(TICK_S)

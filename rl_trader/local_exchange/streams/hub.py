@@ -83,7 +83,7 @@ class Hub:
         for symbol in ("", *market.symbols):
             self._feeds[symbol] = {}
         self._bar_ends: dict[str, int] = {}  # last millisecond of the bars that are open
-        market.replay.listeners.append(self.listen)
+        market.source.listeners.append(self.listen)
 
     # Subscriptions
 
@@ -164,5 +164,5 @@ class Hub:
     def _moment(self, symbol: str) -> Moment:
         """Return how far a symbol is; the end of a bar is not over before the replay has closed it."""
         now = max(self._market.now_ms, self._exchange.now_ms)
-        played = self._market.replay.played_ms(symbol) if symbol else now
+        played = self._market.source.played_ms(symbol) if symbol else now
         return Moment(symbol, now, played, played - (played == self._bar_ends.get(symbol)))
