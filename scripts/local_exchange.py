@@ -1,6 +1,7 @@
-"""Start a local exchange: the USD-M futures API of Binance on loopback, REST and WebSocket, on recorded data.
+"""Start a local exchange: the USD-M futures API of Binance on loopback, REST and WebSocket, on recorded or live data.
 
-It replays klines at a multiple of real time, or with --lock-step only when it is told to (POST /local/v1/advance).
+It replays klines at a multiple of real time, or with --lock-step only when it is told to (POST /local/v1/advance). With
+--follow it trades on paper: prices are those of Binance, or of another address, and no order leaves this machine.
 Clients of the real exchange trade on it once they are given its address; the lines for ccxt and python-binance are
 printed. Keys are its own: they protect nothing and are worth nothing.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from rl_trader.local_exchange.assembly import Assembly, Setup
+    from rl_trader.local_exchange.shells.feed import Followed
     from rl_trader.local_exchange.shells.http import HttpServer
 
 DEFAULT_PORT: Final = 8550
@@ -49,6 +51,12 @@ def _parser() -> Parser:
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--speed", type=float, default=1.0, help="multiple of real time (default: %(default)g)")
     pace.add_argument("--lock-step", action="store_true", help="let the market move only when it is told to")
+    pace.add_argument(
+        "--follow",
+        nargs="*",
+        metavar="URL",
+        help="follow the public data of a REST and a WebSocket address (default: Binance's), in bars of --interval (1m)",
+    )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any (default: %(default)s)")
     parser.add_argument("--accounts", default="main", help="names, with commas; each has a key (default: %(default)s)")
     parser.add_argument("--balance", default="10000", help="USDT of every account (default: %(default)s)")
@@ -62,6 +70,7 @@ def _parser() -> Parser:
         "--missing-funding", default="refuse", choices=("refuse", "zero", "base"), help="rates that are not recorded"
     )
     parser.add_argument("--holes", default="refuse", choices=("refuse", "split"), help="bars that are not recorded")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="plan of what goes wrong, see docs/faults.md")
     parser.add_argument("--seed", type=int, default=0, help="of keys and of the embedded market (default: %(default)s)")
     return parser
 
@@ -74,17 +83,23 @@ def main() -> None:
 
 async def _serve(arguments: "Namespace") -> None:
     from rl_trader.local_exchange.assembly import assemble_lock_step, assemble_paced, machine_ms
-    from rl_trader.local_exchange.shells.local import make_server
+    from rl_trader.local_exchange.faults.plan import FaultPlan
+    from rl_trader.local_exchange.shells.feed import begin_following
+    from rl_trader.local_exchange.shells.local import Mover, make_server
     from rl_trader.local_exchange.shells.pacing import Pace
 
     setup = _setup(arguments)
-    if arguments.lock_step:
-        assembly, pace = assemble_lock_step(setup, machine_ms), None
+    plan = FaultPlan.load(arguments.faults) if arguments.faults else None
+    pace: Mover | None = None
+    if arguments.follow is not None:
+        assembly, pace = await begin_following(setup, _followed(arguments))
+    elif arguments.lock_step:
+        assembly = assemble_lock_step(setup, machine_ms)
     else:
         assembly = assemble_paced(setup)
         pace = Pace(assembly.venue, arguments.speed, machine_ms)
     try:
-        async with make_server(assembly, port=arguments.port, pace=pace) as server:
+        async with make_server(assembly, port=arguments.port, pace=pace, plan=plan) as server:
             _print_addresses(assembly, server)
             await asyncio.Event().wait()
     except OSError as error:
@@ -116,6 +131,23 @@ def _setup(arguments: "Namespace") -> "Setup":
     )
 
 
+def _followed(arguments: "Namespace") -> "Followed":
+    from rl_trader.local_exchange.shells.feed import Followed
+
+    for name, value in (("--from", arguments.since), ("--to", arguments.until)):
+        if value is not None:
+            raise ConfigError(f"--follow has no end and begins now, so that {name} means nothing; leave one of them out")
+    match arguments.follow:
+        case []:
+            return Followed()
+        case [rest_url, ws_url]:
+            return Followed(rest_url=rest_url, ws_url=ws_url)
+    raise ConfigError(
+        f"--follow must have two addresses, of REST and of WebSockets, or none, and has {len(arguments.follow)}; "
+        "give both"
+    )
+
+
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -127,6 +159,9 @@ def _print_addresses(assembly: "Assembly", server: "HttpServer") -> None:
     print(f"REST:      {server.url}")
     print(f"WebSocket: {server.ws_url}")
     print(f"market:    {', '.join(venue.exchange.quotes)} at {utc(venue.market_ms())}")
+    if isinstance(venue.market.source, LiveMarket):
+        for recording in venue.market.recordings.values():
+            print(f"terms:     {describe_terms(recording.contract)}")
     for key in assembly.keys:
         print(f"account {key.account}: key {key.key} secret {key.secret}")
     first = assembly.keys[0]

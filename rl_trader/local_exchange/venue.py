@@ -54,6 +54,7 @@ class Venue:
         self.hub = hub
         self.limits = limits or Limits()
         self.keys: dict[str, ApiKey] = {}
+        self.on_tick: list[Callable[[], object]] = []  # called whenever time has moved, before anybody is told
         self._session_clock = session_clock
         self._seed = seed
         self._countdowns: dict[tuple[str, str], int] = {}  # of account and symbol: when its orders are cancelled
@@ -133,6 +134,8 @@ class Venue:
             if due_ms <= now_ms:
                 del self._countdowns[name, symbol]
                 cancel_all(self.exchange.state, self.trader(name), symbol)
+        for call in self.on_tick:
+            call()
         self.deliver()
         self.hub.tick(now_ms)
 

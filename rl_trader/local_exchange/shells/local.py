@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from aiohttp import web
 
@@ -15,7 +15,10 @@ from rl_trader.local_exchange.assembly import (
     assemble_paced,
     machine_ms,
 )
+from rl_trader.local_exchange.faults.faults import Faults
+from rl_trader.local_exchange.faults.plan import FaultPlan
 from rl_trader.local_exchange.protocol.keys import ApiKey
+from rl_trader.local_exchange.shells.feed import Followed, begin_following
 from rl_trader.local_exchange.shells.http import HttpServer
 from rl_trader.local_exchange.shells.pacing import Pace
 from rl_trader.local_exchange.shells.server_thread import ServerThread
@@ -23,32 +26,66 @@ from rl_trader.local_exchange.shells.websocket import StreamRoutes
 from rl_trader.local_exchange.streams.routes import UNSPLIT_TODAY
 
 T = TypeVar("T")
+AddRoutes = Callable[[web.Application], None]
+
+
+class Mover(Protocol):
+    """Moves the market: a pace, or a feed."""
+
+    async def run(self) -> None:
+        """Move it until there is nothing more to be moved."""
 
 
 def make_server(
     assembly: Assembly,
     *,
     port: int = 0,
-    pace: Pace | None = None,
-    add_routes: Iterable[Callable[[web.Application], None]] = (),
+    pace: Mover | None = None,
+    plan: FaultPlan | None = None,
+    add_routes: Iterable[AddRoutes] = (),
 ) -> HttpServer:
     """Return the server of an assembled exchange, not started yet.
 
     Args:
-        assembly: Lock-step, or paced.
+        assembly: Lock-step, paced, or following.
         port: 0 takes a free one.
         pace: Moves the market while the server runs; none in lock-step.
+        plan: Of faults.
         add_routes: Add routes of their own.
+
+    Raises:
+        ConfigError: If the plan names an account or a symbol that there is not.
     """
-    venue = assembly.venue
-    routes = StreamRoutes(venue.hub, venue.session_ms, unsplit=UNSPLIT_TODAY)
-    added = [*add_routes, routes.add_routes]
+    added = list(add_routes)
     if pace is not None:
         added.append(_paced_by(pace))
+    if plan is not None:
+        return _faulty_server(assembly, plan, port, added)
+    routes = StreamRoutes(assembly.venue.hub, assembly.venue.session_ms, unsplit=UNSPLIT_TODAY)
+    added.append(routes.add_routes)
     return HttpServer(assembly.dispatcher, ws_api=assembly.ws_api, add_routes=added, port=port)
 
 
-def _paced_by(pace: Pace) -> Callable[[web.Application], None]:
+def _faulty_server(assembly: Assembly, plan: FaultPlan, port: int, add_routes: list[AddRoutes]) -> HttpServer:
+    """Return the server of an exchange on which a plan of faults is carried out."""
+    venue = assembly.venue
+    faults = Faults(plan, venue)
+    routes = StreamRoutes(
+        venue.hub, venue.session_ms, unsplit=UNSPLIT_TODAY, interceptor=faults.pass_frame, handshakes=faults
+    )
+    faults.attach(routes)
+    venue.on_tick.append(lambda: faults.on_time(venue.market_ms()))
+    return HttpServer(
+        assembly.dispatcher,
+        ws_api=assembly.ws_api,
+        add_routes=[*add_routes, routes.add_routes],
+        interceptor=faults,
+        frame_interceptor=faults,
+        port=port,
+    )
+
+
+def _paced_by(pace: Mover) -> Callable[[web.Application], None]:
     """Return what lets an application's life be the time in which the market is moved."""
 
     async def run(app: web.Application) -> None:
@@ -71,19 +108,41 @@ class LocalExchange:
     """A server in a thread of its own; a context manager.
 
     In lock-step the market moves when it is told to by :meth:`to_next_open` and :meth:`advance`; with a speed it moves
-    by itself.
+    by itself, and so it does where another exchange is followed.
 
     Args:
         setup: What is replayed, and who trades.
         speed: Milliseconds of the market in one of the machine; None is lock-step.
+        followed: The exchange that is followed, in the place of a replay.
         port: 0 takes a free one.
+        plan: Of faults.
+
+    Raises:
+        ConfigError: If there is a speed for an exchange that is followed.
+        DownloadError: If the exchange that is followed does not answer.
     """
 
-    def __init__(self, setup: Setup, *, speed: float | None = None, port: int = 0) -> None:
-        self.assembly = assemble_lock_step(setup, machine_ms) if speed is None else assemble_paced(setup)
-        pace = None if speed is None else Pace(self.assembly.venue, speed, machine_ms)
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        speed: float | None = None,
+        followed: Followed | None = None,
+        port: int = 0,
+        plan: FaultPlan | None = None,
+    ) -> None:
+        pace: Mover | None = None
+        if followed is not None:
+            if speed is not None:
+                raise ConfigError(f"an exchange that is followed has its own speed, not {speed}; leave one of them out")
+            self.assembly, pace = asyncio.run(begin_following(setup, followed))
+        elif speed is not None:
+            self.assembly = assemble_paced(setup)
+            pace = Pace(self.assembly.venue, speed, machine_ms)
+        else:
+            self.assembly = assemble_lock_step(setup, machine_ms)
         self._is_paced = pace is not None
-        self._thread = ServerThread(make_server(self.assembly, port=port, pace=pace))
+        self._thread = ServerThread(make_server(self.assembly, port=port, pace=pace, plan=plan))
 
     def __enter__(self) -> Self:
         """Start, and wait until the server listens."""
@@ -135,4 +194,6 @@ class LocalExchange:
 
     def _check_lock_step(self) -> None:
         if self._is_paced:
-            raise ConfigError("the market of an exchange with a speed moves by itself; leave the speed out to move it")
+            raise ConfigError(
+                "the market of an exchange with a speed, or of one that follows, moves by itself; leave both out to move it"
+            )
