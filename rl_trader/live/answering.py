@@ -1,0 +1,174 @@
+"""What comes back for an order: taken, refused, or nobody knows.
+
+An order of which nobody knows is never sent again. It is looked for by its client id, soon and then less often, and
+counts as absent only when the exchange can no longer accept it, has said several times over half a minute that there is
+no such order, and its reading of the account, taken after that, shows neither the order nor a trade that is not
+accounted for.
+"""
+
+from rl_trader.live.bookkeeping import see_order
+from rl_trader.live.commands import Alert, Command, Query, ReadAccount, SetTimer
+from rl_trader.live.deciding import Gate, send_next
+from rl_trader.live.events import Answered, OrderSeen, Queried, Sending, Snapshot
+from rl_trader.live.guarding import flatten
+from rl_trader.live.intents import Intent
+from rl_trader.live.state import State
+from rl_trader.live.stopping import halt
+from rl_trader.live.words import IntentState, Purpose
+
+QUERIES_MS = (500, 1_000, 2_000, 4_000, 8_000)  # after which an unknown order is asked for; then every last one
+LEAST_QUERIES = 3  # that say there is no such order
+LEAST_SEARCH_MS = 30_000  # for so long at least
+LEAST_REPEATS = 2  # times that the exchange does not know an open order before it is believed
+
+_MET_ALREADY = -2021  # a stop whose price is met
+_NOTHING_TO_REDUCE = -2022
+
+
+def note_sending(state: State, event: Sending) -> list[Command]:
+    """Note that an order is on its way."""
+    intent = state.intents[event.client_id]
+    if intent.state is IntentState.PLANNED:
+        state.keep(intent.moved(IntentState.SENT, sent_ms=event.t_ms, fence_ms=event.fence_ms))
+    return []
+
+
+def answer(state: State, event: Answered, gate: Gate) -> list[Command]:
+    """Take over what the exchange answered."""
+    intent = state.intents[event.client_id]
+    if intent.state.is_over:  # the events of the account were faster
+        return _after_end(state, intent, gate)
+    if event.outcome == "UNKNOWN":
+        return doubt(state, intent, event.reason)
+    if event.outcome == "REJECTED":
+        state.keep(intent.moved(IntentState.REJECTED, reason=event.reason))
+        return _after_rejection(state, intent, event)
+    if intent.purpose is Purpose.ENTRY:
+        state.refusals = 0
+    seen = OrderSeen(
+        t_ms=event.t_ms,
+        client_id=event.client_id,
+        order_id=event.order_id,
+        status=event.status or "NEW",
+        executed=event.executed,
+    )
+    return see(state, seen, gate)
+
+
+def see(state: State, event: OrderSeen, gate: Gate) -> list[Command]:
+    """Note where an order stands, and do what had to wait for it."""
+    before = state.intents.get(event.client_id)
+    see_order(state, event)
+    after = state.intents.get(event.client_id)
+    if before is None or after is None or before.state.is_over or not after.state.is_over:
+        return []
+    return _after_end(state, after, gate)
+
+
+def doubt(state: State, intent: Intent, reason: str) -> list[Command]:
+    """Begin to look for an order."""
+    if intent.state is IntentState.UNKNOWN:
+        return []
+    state.keep(intent.moved(IntentState.UNKNOWN, reason=reason))
+    timer = SetTimer(f"query {intent.client_id}", QUERIES_MS[0])
+    return [Alert(f"nobody knows whether {intent.client_id} was taken: {reason}"), timer]
+
+
+def ask(state: State, intent: Intent) -> list[Command]:
+    """Ask for an order again, if it is still unknown, and read the account once it can be told that it is absent."""
+    if intent.state is not IntentState.UNKNOWN:
+        return []
+    wait = QUERIES_MS[min(intent.num_queries + 1, len(QUERIES_MS) - 1)]
+    commands: list[Command] = [Query(intent.client_id, intent.purpose.is_conditional)]
+    if may_be_absent(state, intent) and not state.is_reading:
+        commands.append(ReadAccount(f"whether {intent.client_id} is absent"))
+        state.is_reading = True
+    return [*commands, SetTimer(f"query {intent.client_id}", wait)]
+
+
+def note_query(state: State, event: Queried, gate: Gate) -> list[Command]:
+    """Count that the exchange said there is no such order.
+
+    One that was open is doubted then; a protective one is over, since a second one does no harm.
+    """
+    intent = state.intents.get(event.client_id)
+    if intent is None or not event.is_absent or intent.state not in (IntentState.UNKNOWN, IntentState.OPEN):
+        return []
+    intent = intent.moved(intent.state, num_queries=intent.num_queries + 1)
+    state.keep(intent)
+    if intent.state is IntentState.UNKNOWN or intent.num_queries < LEAST_REPEATS:
+        return []
+    if not intent.purpose.is_conditional:
+        return doubt(state, intent, "the exchange does not know it any more")
+    state.keep(intent.moved(IntentState.ENDED))
+    return _after_end(state, intent, gate)
+
+
+def look_for_missing(state: State, snapshot: Snapshot) -> list[Command]:
+    """Ask for orders that are open as far as is known, and that a reading of the account does not list."""
+    listed = {order.client_id for order in (*snapshot.open_orders, *snapshot.open_stops)}
+    return [
+        Query(intent.client_id, intent.purpose.is_conditional)
+        for intent in state.intents.values()
+        if intent.state is IntentState.OPEN and intent.client_id not in listed
+    ]
+
+
+def may_be_absent(state: State, intent: Intent) -> bool:
+    """Return whether a reading of the account that begins now can prove that an order was never accepted."""
+    begun = intent.sent_ms or intent.fence_ms
+    return (
+        state.now_ms > intent.fence_ms
+        and intent.num_queries >= LEAST_QUERIES
+        and state.now_ms - begun >= LEAST_SEARCH_MS
+    )
+
+
+def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]:
+    """Let unknown orders be absent that a reading of the account proves to be so."""
+    commands: list[Command] = []
+    seen = {order.client_id for order in (*snapshot.open_orders, *snapshot.open_stops)}
+    seen |= {fill.client_id for fill in snapshot.fills if fill.client_id}
+    is_explained = state.books.filled == snapshot.amount
+    for intent in state.unknown():
+        if intent.client_id in seen or not is_explained or not snapshot.is_user_stream_healthy:
+            continue
+        if may_be_absent(state, intent):
+            state.keep(intent.moved(IntentState.ABSENT))
+            commands += [Alert(f"{intent.client_id} was never accepted"), *_after_end(state, intent, gate)]
+    return commands
+
+
+def _after_end(state: State, intent: Intent, gate: Gate) -> list[Command]:
+    """Do what had to wait until an order was over."""
+    intent = state.intents[intent.client_id]
+    if intent.purpose is Purpose.EXIT:
+        if intent.state is IntentState.FILLED:
+            return send_next(state, gate)
+        state.waiting.clear()
+    if intent.purpose is Purpose.FLATTEN and intent.state is not IntentState.FILLED:
+        return [SetTimer("flatten", QUERIES_MS[1])]
+    if intent.purpose is Purpose.STOP and intent.client_id == state.stop_id:
+        return [SetTimer("guard", QUERIES_MS[0])]
+    return []
+
+
+def _after_rejection(state: State, intent: Intent, event: Answered) -> list[Command]:
+    state.waiting.clear()
+    if intent.purpose is Purpose.STOP:
+        if event.code == _MET_ALREADY:
+            return flatten(state, "its stop's price is met already")
+        return [Alert(f"the stop is refused: {event.reason}"), SetTimer("guard", QUERIES_MS[1])]
+    if intent.purpose is Purpose.TAKE_PROFIT and event.code == _MET_ALREADY:
+        return flatten(state, "its take-profit's price is met already")
+    commands: list[Command] = [Alert(f"{intent.purpose} of {intent.amount} is refused: {event.reason}")]
+    if event.code == _NOTHING_TO_REDUCE and not state.is_reading:
+        state.is_reading = True
+        commands.append(ReadAccount("the exchange says that there is nothing to reduce"))
+    if intent.purpose is Purpose.FLATTEN:
+        commands.append(SetTimer("flatten", QUERIES_MS[1]))
+    if intent.purpose is Purpose.ENTRY:
+        state.refusals += 1
+        if state.refusals >= state.conduct.most_refusals:
+            commands += halt(state, f"{state.refusals} entries in a row were refused, the last: {event.reason}")
+    return commands

@@ -1,0 +1,68 @@
+"""Fills, income and orders as they are told: each counts once, in whatever order and however often it comes."""
+
+from rl_trader.live.commands import Command
+from rl_trader.live.events import AccountSeen, FillSeen, IncomeSeen, OrderSeen
+from rl_trader.live.guarding import guard
+from rl_trader.live.state import State
+from rl_trader.live.words import IntentState
+
+_STATES = {  # the exchange's words, of orders and of conditional ones
+    "NEW": IntentState.OPEN,
+    "PARTIALLY_FILLED": IntentState.OPEN,
+    "TRIGGERING": IntentState.OPEN,
+    "TRIGGERED": IntentState.OPEN,
+    "FILLED": IntentState.FILLED,
+    "FINISHED": IntentState.ENDED,
+    "CANCELED": IntentState.ENDED,
+    "EXPIRED": IntentState.ENDED,
+    "EXPIRED_IN_MATCH": IntentState.ENDED,
+    "REJECTED": IntentState.REJECTED,
+}
+
+
+def book_fill(state: State, fill: FillSeen) -> None:
+    """Book a trade, unless it is booked."""
+    books = state.books
+    if fill.trade_id in books.trade_ids:
+        return
+    books.trade_ids.add(fill.trade_id)
+    books.last_trade_id = max(books.last_trade_id, fill.trade_id)
+    books.booked += fill.realized - fill.commission
+    books.filled += fill.amount
+
+
+def book_income(state: State, income: IncomeSeen) -> None:
+    """Book what is no trade, unless it is booked."""
+    key = (income.kind, income.tran_id)
+    if key not in state.books.income_ids:
+        state.books.income_ids.add(key)
+        state.books.booked += income.amount
+
+
+def see_order(state: State, order: OrderSeen) -> None:
+    """Note where an order stands: executed amounts only grow, and an end stays an end."""
+    intent = state.intents.get(order.client_id)
+    found = _STATES.get(order.status)
+    if intent is None or found is None:
+        return
+    executed = max(intent.executed, order.executed)
+    order_id = intent.order_id or order.order_id
+    if intent.state.is_over:
+        state.keep(intent.moved(intent.state, executed=executed, order_id=order_id))
+        return
+    if intent.state is IntentState.PLANNED:  # told before the sending was noted
+        intent = intent.moved(IntentState.SENT)
+    state.keep(intent.moved(found, executed=executed, order_id=order_id))
+
+
+def see_account(state: State, account: AccountSeen) -> list[Command]:
+    """Take over what the exchange says of wallet and position, and let the stops follow."""
+    books = state.books
+    had = books.amount
+    books.wallet_balance = account.wallet_balance
+    books.amount, books.entry_price = account.amount, account.entry_price
+    books.isolated_wallet = account.isolated_wallet
+    if had * books.amount <= 0:
+        state.bars_held = 0
+    state.note_equity()
+    return guard(state) if state.is_reconciled else []

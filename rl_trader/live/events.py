@@ -1,0 +1,210 @@
+"""Everything that can change the trader's state, in the form in which it is journalled.
+
+Each event is a frozen record of plain values: the journal writes it as JSON and reads it back (:mod:`codec`). Prices in
+USDT per unit of the base asset, amounts in base asset and signed, money in USDT, times in milliseconds since 1970 UTC
+on the exchange's clock.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The process has begun, or begun again; nothing is known of what happened since."""
+
+    t_ms: int
+    epoch: int  # number of the instance on this account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillSeen:
+    """One trade of the account, by an event or a question."""
+
+    t_ms: int
+    trade_id: int
+    order_id: int
+    client_id: str | None  # None where only the order's number is known
+    amount: Decimal  # signed
+    price: Decimal
+    realized: Decimal
+    commission: Decimal  # positive where it was paid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSeen:
+    """Where an order stands, by an event or a question."""
+
+    t_ms: int
+    client_id: str
+    order_id: int | None
+    status: str  # the exchange's word
+    executed: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSeen:
+    """Wallet and position, by an event of the account."""
+
+    t_ms: int
+    wallet_balance: Decimal
+    amount: Decimal
+    entry_price: Decimal
+    isolated_wallet: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomeSeen:
+    """A booking that is no trade: funding, insurance, transfer."""
+
+    t_ms: int
+    kind: str
+    tran_id: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the exchange says of the account in one consistent reading."""
+
+    t_ms: int
+    wallet_balance: Decimal
+    amount: Decimal
+    entry_price: Decimal
+    isolated_wallet: Decimal
+    fills: tuple[FillSeen, ...]  # since the newest that was known
+    income: tuple[IncomeSeen, ...]  # likewise
+    open_orders: tuple[OrderSeen, ...]
+    open_stops: tuple[OrderSeen, ...]
+    is_user_stream_healthy: bool  # since before it was read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFailed:
+    """The account could not be read."""
+
+    t_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """An intent is being written to a socket."""
+
+    t_ms: int
+    client_id: str
+    fence_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What came back for an intent."""
+
+    t_ms: int
+    client_id: str
+    outcome: str  # ACKED, REJECTED or UNKNOWN
+    code: int | None
+    reason: str
+    order_id: int | None
+    status: str  # the exchange's word, empty where there is none
+    executed: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queried:
+    """What came back for the question where an order is."""
+
+    t_ms: int
+    client_id: str
+    is_absent: bool  # the exchange said that there is no such order; else the question was not answered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarClosed:
+    """A bar is over and the series has no hole before it."""
+
+    t_ms: int
+    open_ms: int
+    close: Decimal
+    mark_close: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarSkipped:
+    """Nothing is decided on a bar."""
+
+    t_ms: int
+    open_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What the policy wants."""
+
+    t_ms: int
+    open_ms: int  # of the bar that was observed
+    observation_sha: str
+    action: str
+    target: Decimal  # fraction of the largest exposure
+    reduce_amount: Decimal  # signed; 0 is no leg
+    open_amount: Decimal
+    fault: str  # why nothing is decided; empty where all is well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired:
+    """A timer that a command has set."""
+
+    t_ms: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketSeen:
+    """Whether market data arrive; only changes are events."""
+
+    t_ms: int
+    is_alive: bool
+    mark_price: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAsked:
+    """Somebody, or a limit, wants no more entries, or out."""
+
+    t_ms: int
+    kind: str  # HALT or KILL
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A person has cleared the stop."""
+
+    t_ms: int
+    reason: str
+    by: str
+
+
+Event = (
+    Started
+    | FillSeen
+    | OrderSeen
+    | AccountSeen
+    | IncomeSeen
+    | Snapshot
+    | SnapshotFailed
+    | Sending
+    | Answered
+    | Queried
+    | BarClosed
+    | BarSkipped
+    | Decided
+    | TimerFired
+    | MarketSeen
+    | StopAsked
+    | Resumed
+)

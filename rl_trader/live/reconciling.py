@@ -1,0 +1,133 @@
+"""The account as the exchange says it is, against the account as it follows from what was told.
+
+One routine for the start, for a lost stream, for a resumption and for the timer. What the exchange says is taken over
+in any case; a difference that nothing explains ends the entries until a person has looked.
+"""
+
+from decimal import Decimal
+
+from rl_trader.live.answering import doubt, look_for_missing, see, settle_absent
+from rl_trader.live.bookkeeping import book_fill, book_income
+from rl_trader.live.commands import Alert, Cancel, Command, ReadAccount, SetTimer
+from rl_trader.live.deciding import Gate
+from rl_trader.live.events import Snapshot, SnapshotFailed, Started
+from rl_trader.live.guarding import flatten, guard
+from rl_trader.live.intents import ZERO, epoch_of
+from rl_trader.live.state import State
+from rl_trader.live.stopping import halt
+from rl_trader.live.words import IntentState, StopKind
+
+UNIT = Decimal("1E-8")  # USDT
+
+
+def start(state: State, event: Started) -> list[Command]:
+    """Begin, or begin again: what was being sent may have arrived, and everything else is to be read."""
+    state.epoch = event.epoch
+    state.is_reconciled, state.is_reading = False, True
+    state.waiting.clear()
+    state.deciding_ms = None
+    commands: list[Command] = []
+    for intent in list(state.intents.values()):
+        if intent.state in (IntentState.PLANNED, IntentState.SENT):
+            fenced = intent if intent.fence_ms else intent.moved(intent.state, fence_ms=event.t_ms)
+            commands += doubt(state, fenced, "the process ended while it was being sent")
+        elif intent.state is IntentState.UNKNOWN:
+            commands.append(SetTimer(f"query {intent.client_id}", 0))
+    return [*commands, ReadAccount("the start"), SetTimer("poll", state.conduct.poll_ms)]
+
+
+def fail(state: State, event: SnapshotFailed) -> list[Command]:
+    """Try again with the next poll; without a reconciled account nothing is decided."""
+    state.is_reading = False
+    return [Alert(f"the account could not be read: {event.reason}")]
+
+
+def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
+    """Take a reading of the account over."""
+    state.is_reading = False
+    is_first = not state.books.opening_balance and not state.books.trade_ids
+    if is_first:
+        _open_ledger(state, event)
+    for fill in event.fills:
+        book_fill(state, fill)
+    for income in event.income:
+        book_income(state, income)
+    commands = _take_over_orders(state, event, gate)
+    commands += settle_absent(state, event, gate)
+    commands += _compare(state, event)
+    _take_over_account(state, event)
+    state.is_reconciled = True
+    state.note_equity()
+    commands += _foreign_orders(state, event)
+    commands += look_for_missing(state, event)
+    if state.stop_kind is StopKind.KILL:
+        return [*commands, *flatten(state, "killed")]
+    return [*commands, *_orphans(state, event), *guard(state)]
+
+
+def _open_ledger(state: State, event: Snapshot) -> None:
+    """Begin the ledger with what the exchange says."""
+    books = state.books
+    books.opening_balance = (
+        event.wallet_balance
+        - sum((f.realized - f.commission for f in event.fills), ZERO)
+        - sum((i.amount for i in event.income), ZERO)
+    )
+    books.filled = event.amount - sum((f.amount for f in event.fills), ZERO)
+
+
+def _take_over_orders(state: State, event: Snapshot, gate: Gate) -> list[Command]:
+    commands: list[Command] = []
+    for order in (*event.open_orders, *event.open_stops):
+        commands += see(state, order, gate)
+    return commands
+
+
+def _compare(state: State, event: Snapshot) -> list[Command]:
+    """End the entries where position or wallet are not what they follow to be, and begin the ledger anew there."""
+    books = state.books
+    if books.filled != event.amount:
+        difference = f"the position is {event.amount} and its trades sum to {books.filled}"
+    elif abs(books.ledger_balance - event.wallet_balance) >= UNIT:
+        difference = f"the wallet is {event.wallet_balance} and its bookings sum to {books.ledger_balance}"
+    else:
+        return []
+    if state.unknown() or not event.is_user_stream_healthy:
+        return [Alert(f"{difference}; it is read again")]  # may be explained by what is on its way
+    books.filled = event.amount
+    books.opening_balance += event.wallet_balance - books.ledger_balance
+    return halt(state, difference)
+
+
+def _take_over_account(state: State, event: Snapshot) -> None:
+    books = state.books
+    if books.amount * event.amount <= 0:
+        state.bars_held = 0
+    books.wallet_balance, books.isolated_wallet = event.wallet_balance, event.isolated_wallet
+    books.amount, books.entry_price = event.amount, event.entry_price
+
+
+def _foreign_orders(state: State, event: Snapshot) -> list[Command]:
+    """Stop beside orders that are nobody's here: a person's, or a second instance's."""
+    for order in (*event.open_orders, *event.open_stops):
+        epoch = epoch_of(order.client_id)
+        if epoch is None:
+            return halt(state, f"order {order.client_id} on the account is not this program's")
+        if epoch > state.epoch:
+            return halt(state, f"order {order.client_id} is of a newer instance; only one may trade an account")
+    return []
+
+
+def _orphans(state: State, event: Snapshot) -> list[Command]:
+    """Take back what rests of an older instance, or protects nothing."""
+    commands: list[Command] = []
+    for orders, is_conditional in ((event.open_orders, False), (event.open_stops, True)):
+        for order in orders:
+            epoch = epoch_of(order.client_id)
+            intent = state.intents.get(order.client_id)
+            is_wanted = order.client_id in (state.stop_id, state.take_profit_id) and state.books.amount
+            if is_conditional and not is_wanted and epoch is not None:
+                commands.append(Cancel(order.client_id, is_conditional=True))
+            elif not is_conditional and epoch is not None and (intent is None or epoch < state.epoch):
+                commands.append(Cancel(order.client_id, is_conditional=False))
+    return commands

@@ -1,0 +1,133 @@
+"""What the trader knows, as far as it can be told from the events alone.
+
+Prices in USDT per unit of the base asset, amounts in base asset and signed, money in USDT, times in milliseconds since
+1970 UTC on the exchange's clock.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from rl_trader.live.intents import ZERO, Intent
+from rl_trader.live.words import IntentState, Purpose, StopKind
+
+DAY_MS: Final = 86_400_000
+MANY_FINISHED: Final = 500  # intents that are remembered after their end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """How the trader trades; from the run's manifest, but for what only a deployment has."""
+
+    symbol: str
+    bar_ms: int
+    tick_size: Decimal
+    step_size: Decimal
+    stop_loss: Decimal | None  # of the entry price
+    take_profit: Decimal | None
+    late_ms: int = 20_000  # after its close a bar is decided upon no more
+    poll_ms: int = 15_000  # between two readings of the account
+    most_holds: int = 3  # decisions in a row without a usable action, before entries end
+    most_refusals: int = 3  # entries in a row that the exchange refuses
+
+
+@dataclass(slots=True)
+class Books:
+    """The account: as the exchange says, and as it follows from every booking that was told."""
+
+    wallet_balance: Decimal = ZERO
+    amount: Decimal = ZERO
+    entry_price: Decimal = ZERO
+    isolated_wallet: Decimal = ZERO
+    opening_balance: Decimal = ZERO  # where the ledger begins
+    booked: Decimal = ZERO  # USDT since then
+    filled: Decimal = ZERO  # base asset since then, with the position at its beginning
+    last_trade_id: int = 0
+    trade_ids: set[int] = field(default_factory=set)  # of the ledger
+    income_ids: set[tuple[str, int]] = field(default_factory=set)
+
+    @property
+    def ledger_balance(self) -> Decimal:
+        """What the wallet must be."""
+        return self.opening_balance + self.booked
+
+    def equity(self, mark_price: Decimal) -> Decimal:
+        """Return the wallet with the position's profit at a mark price."""
+        return self.wallet_balance + self.amount * (mark_price - self.entry_price)
+
+
+@dataclass(slots=True)
+class State:
+    """Everything."""
+
+    conduct: Conduct
+    epoch: int = 0
+    now_ms: int = 0
+    is_reconciled: bool = False  # whether the account was read since the start, or since something was lost
+    is_reading: bool = False  # whether the account is being read
+    books: Books = field(default_factory=Books)
+    intents: dict[str, Intent] = field(default_factory=dict)  # by client id
+    waiting: list[Intent] = field(default_factory=list)  # legs that go when the one before is filled
+    guarded: tuple[int, Decimal] | None = None  # side and entry price that the stops are of
+    stop_id: str | None = None
+    take_profit_id: str | None = None
+    num_guards: int = 0  # stops that were placed, for their client ids
+    is_market_alive: bool = False
+    mark_price: Decimal = ZERO
+    deciding_ms: int | None = None  # bar that the policy is asked about
+    decided_ms: int = 0  # newest bar that is decided upon, or skipped
+    bars_held: int = 0
+    stop_kind: StopKind | None = None
+    stop_reason: str = ""
+    holds: int = 0
+    refusals: int = 0
+    order_times: list[int] = field(default_factory=list)  # of the last day
+    day: int = 0
+    day_opening_equity: Decimal = ZERO
+    peak_equity: Decimal = ZERO
+
+    # Orders
+
+    def unknown(self) -> list[Intent]:
+        """Return the orders of which nobody knows whether the exchange has them."""
+        return [intent for intent in self.intents.values() if intent.state is IntentState.UNKNOWN]
+
+    def working(self) -> list[Intent]:
+        """Return what may still trade, but for the orders that rest as protection."""
+        return [i for i in self.intents.values() if not i.state.is_over and not i.purpose.is_conditional]
+
+    def keep(self, intent: Intent) -> None:
+        """Keep an order as it stands now."""
+        self.intents[intent.client_id] = intent
+        if len(self.intents) > 2 * MANY_FINISHED:
+            finished = [key for key, kept in self.intents.items() if kept.state.is_over]
+            for key in finished[:-MANY_FINISHED]:
+                del self.intents[key]
+
+    def next_guard(self) -> int:
+        """Return the number of the next protective order."""
+        self.num_guards += 1
+        return self.num_guards
+
+    @property
+    def worst_case_amount(self) -> Decimal:
+        """The largest position that can come of what is sent and not known to be over, not negative."""
+        adding = sum((abs(i.amount) - i.executed for i in self.working() if i.purpose is Purpose.ENTRY), ZERO)
+        return abs(self.books.amount) + adding
+
+    # Risk
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is entered any more."""
+        return self.stop_kind is not None
+
+    def note_equity(self) -> None:
+        """Let the day and the peak follow the equity at the present mark price."""
+        if not self.mark_price or not self.is_reconciled:
+            return
+        equity = self.books.equity(self.mark_price)
+        day = self.now_ms // DAY_MS
+        if day != self.day:
+            self.day, self.day_opening_equity = day, equity
+        self.peak_equity = max(self.peak_equity, equity)
