@@ -1,0 +1,251 @@
+"""What the exchange writes, as the core's events: read tolerantly, since fields come and go.
+
+Only the fields that are used are looked at; one of them that is missing or no number makes the whole text unreadable,
+and an unreadable text tells nothing. Words that are not known are handed on as they are, and count as unknown.
+
+Sources: the API documentation of USD-M futures, "User Data Streams" and the endpoints' pages (read in autumn 2026).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from rl_trader.errors import RlTraderError
+from rl_trader.live.events import AccountSeen, Event, FillSeen, IncomeSeen, OrderSeen, Snapshot
+from rl_trader.live.intents import ZERO
+
+Row = Mapping[str, Any]
+TRADE_INCOME: Final = ("REALIZED_PNL", "COMMISSION")  # that fills tell of
+
+_USDT: Final = "USDT"
+
+
+class UnreadableError(RlTraderError):
+    """A text of the exchange that lacks what is needed of it."""
+
+
+def number(row: Row, name: str) -> Decimal:
+    """Return a number that is written as text.
+
+    Raises:
+        UnreadableError: If it is missing or none.
+    """
+    try:
+        value = Decimal(str(row[name]))
+    except (KeyError, InvalidOperation):
+        raise UnreadableError(f"field {name!r} must be a number and is {row.get(name)!r}") from None
+    if not value.is_finite():
+        raise UnreadableError(f"field {name!r} must be a number and is {row[name]!r}")
+    return value
+
+
+def whole(row: Row, name: str) -> int:
+    """Return a whole number.
+
+    Raises:
+        UnreadableError: If it is missing or none.
+    """
+    value = number(row, name)
+    if value != value.to_integral_value():
+        raise UnreadableError(f"field {name!r} must be a whole number and is {row[name]!r}")
+    return int(value)
+
+
+def _text(row: Row, name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str):
+        raise UnreadableError(f"field {name!r} must be text and is {value!r}")
+    return value
+
+
+def _signed(row: Row, side: str, amount: str) -> Decimal:
+    sides = {"BUY": 1, "SELL": -1}
+    if row.get(side) not in sides:
+        raise UnreadableError(f"field {side!r} must be BUY or SELL and is {row.get(side)!r}")
+    return sides[row[side]] * number(row, amount)
+
+
+# The user data stream
+
+
+def user_events(data: Row, symbol: str) -> list[Event]:
+    """Return what an event of the user data stream tells of a symbol; nothing where it tells nothing that is needed.
+
+    Raises:
+        UnreadableError: If a field that is needed is missing or no number.
+    """
+    match data.get("e"):
+        case "ORDER_TRADE_UPDATE":
+            return _order_events(data, symbol)
+        case "ALGO_UPDATE":
+            return _algo_events(data, symbol)
+        case "ACCOUNT_UPDATE":
+            return _account_events(data, symbol)
+    return []
+
+
+def _order_events(data: Row, symbol: str) -> list[Event]:
+    order = data["o"]
+    if order.get("s") != symbol:
+        return []
+    t_ms, client_id, order_id = whole(data, "T"), _text(order, "c"), whole(order, "i")
+    events: list[Event] = []
+    if order.get("x") in ("TRADE", "CALCULATED") and number(order, "l"):
+        events.append(
+            FillSeen(
+                t_ms=t_ms,
+                trade_id=whole(order, "t"),
+                order_id=order_id,
+                client_id=client_id,
+                amount=_signed(order, "S", "l"),
+                price=number(order, "L"),
+                realized=number(order, "rp"),
+                commission=number(order, "n") if "n" in order else ZERO,
+            )
+        )
+    status, executed = _text(order, "X"), number(order, "z")
+    return [
+        *events,
+        OrderSeen(t_ms=t_ms, client_id=client_id, order_id=order_id, status=status, executed=executed),
+    ]
+
+
+def _algo_events(data: Row, symbol: str) -> list[Event]:
+    order = data["o"]
+    if order.get("s") != symbol:
+        return []
+    return [
+        OrderSeen(
+            t_ms=whole(data, "T"),
+            client_id=_text(order, "caid"),
+            order_id=whole(order, "aid"),
+            status=_text(order, "X"),
+            executed=number(order, "aq"),
+        )
+    ]
+
+
+def _account_events(data: Row, symbol: str) -> list[Event]:
+    """Return wallet and position, where both are told; a wallet alone is found by the next reading."""
+    account = data["a"]
+    wallets = [row for row in account.get("B", ()) if row.get("a") == _USDT]
+    positions = [row for row in account.get("P", ()) if row.get("s") == symbol and row.get("ps") == "BOTH"]
+    if not wallets or not positions:
+        return []
+    wallet, position = wallets[0], positions[0]
+    amount = number(position, "pa")
+    return [
+        AccountSeen(
+            t_ms=whole(data, "T"),
+            wallet_balance=number(wallet, "wb"),
+            amount=amount,
+            entry_price=number(position, "ep") if amount else ZERO,
+            isolated_wallet=number(position, "iw"),
+            reason=str(account.get("m")),
+        )
+    ]
+
+
+# Answers
+
+
+def order_seen(row: Row, t_ms: int) -> OrderSeen:
+    """Return an order as ``GET /fapi/v1/order`` and its lists have it.
+
+    Raises:
+        UnreadableError: If a field that is needed is missing or no number.
+    """
+    return OrderSeen(
+        t_ms=t_ms,
+        client_id=_text(row, "clientOrderId"),
+        order_id=whole(row, "orderId"),
+        status=_text(row, "status"),
+        executed=number(row, "executedQty"),
+    )
+
+
+def stop_seen(row: Row, t_ms: int) -> OrderSeen:
+    """Return a conditional order as ``GET /fapi/v1/algoOrder`` and its lists have it.
+
+    Raises:
+        UnreadableError: If a field that is needed is missing or no number.
+    """
+    return OrderSeen(
+        t_ms=t_ms,
+        client_id=_text(row, "clientAlgoId"),
+        order_id=whole(row, "algoId"),
+        status=_text(row, "algoStatus"),
+        executed=number(row, "actualQty") if row.get("actualQty") else ZERO,
+    )
+
+
+def fill_seen(row: Row) -> FillSeen:
+    """Return a trade as ``GET /fapi/v1/userTrades`` has it.
+
+    Raises:
+        UnreadableError: If a field that is needed is missing or no number.
+    """
+    return FillSeen(
+        t_ms=whole(row, "time"),
+        trade_id=whole(row, "id"),
+        order_id=whole(row, "orderId"),
+        client_id=None,
+        amount=_signed(row, "side", "qty"),
+        price=number(row, "price"),
+        realized=number(row, "realizedPnl"),
+        commission=number(row, "commission"),
+    )
+
+
+def income_seen(rows: Iterable[Row]) -> tuple[IncomeSeen, ...]:
+    """Return what ``GET /fapi/v1/income`` lists, without what fills tell of.
+
+    Raises:
+        UnreadableError: If a field that is needed is missing or no number.
+    """
+    return tuple(
+        IncomeSeen(
+            t_ms=whole(row, "time"),
+            kind=_text(row, "incomeType"),
+            tran_id=whole(row, "tranId"),
+            amount=number(row, "income"),
+        )
+        for row in rows
+        if row.get("incomeType") not in TRADE_INCOME and row.get("asset") == _USDT
+    )
+
+
+def snapshot(
+    t_ms: int,
+    symbol: str,
+    *,
+    positions: Sequence[Row],
+    balances: Sequence[Row],
+    trades: Sequence[Row],
+    income: Sequence[Row],
+    open_orders: Sequence[Row],
+    open_stops: Sequence[Row],
+    is_user_stream_healthy: bool,
+) -> Snapshot:
+    """Return one reading of the account, out of the answers of its endpoints.
+
+    Raises:
+        UnreadableError: If a field that is needed is missing or no number, or the account has no USDT.
+    """
+    wallets = [row for row in balances if row.get("asset") == _USDT]
+    if not wallets:
+        raise UnreadableError("the balances must have USDT and have none")
+    held = [row for row in positions if row.get("symbol") == symbol and number(row, "positionAmt")]
+    position = held[0] if held else None
+    return Snapshot(
+        t_ms=t_ms,
+        wallet_balance=number(wallets[0], "balance"),
+        amount=number(position, "positionAmt") if position else ZERO,
+        entry_price=number(position, "entryPrice") if position else ZERO,
+        isolated_wallet=number(position, "isolatedWallet") if position else ZERO,
+        fills=tuple(fill_seen(row) for row in trades),
+        income=income_seen(income),
+        open_orders=tuple(order_seen(row, t_ms) for row in open_orders if row.get("symbol") == symbol),
+        open_stops=tuple(stop_seen(row, t_ms) for row in open_stops if row.get("symbol") == symbol),
+        is_user_stream_healthy=is_user_stream_healthy,
+    )
