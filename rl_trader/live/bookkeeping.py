@@ -25,6 +25,7 @@ def book_fill(state: State, fill: FillSeen) -> None:
     books = state.books
     if fill.trade_id in books.trade_ids:
         return
+    state.changes.append(fill)
     books.trade_ids.add(fill.trade_id)
     books.last_trade_id = max(books.last_trade_id, fill.trade_id)
     books.booked += fill.realized - fill.commission
@@ -35,6 +36,7 @@ def book_income(state: State, income: IncomeSeen) -> None:
     """Book what is no trade, unless it is booked."""
     key = (income.kind, income.tran_id)
     if key not in state.books.income_ids:
+        state.changes.append(income)
         state.books.income_ids.add(key)
         state.books.booked += income.amount
 

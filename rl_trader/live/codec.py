@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
-from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -13,6 +12,7 @@ from rl_trader.live import events
 from rl_trader.live.events import Event
 
 T = TypeVar("T")
+_KNOWN_HINTS: dict[object, dict[str, Any]] = {}
 KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in get_args(events.Event)}
 
 
@@ -50,10 +50,11 @@ def decode(kind: type[T], body: Mapping[str, Any]) -> T:
     return kind(**{name: _rich(hints[name], value) for name, value in body.items()})
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {name: hints[name] for name in kind.__dataclass_fields__}
+def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    if kind not in _KNOWN_HINTS:
+        hints = get_type_hints(kind)
+        _KNOWN_HINTS[kind] = {field.name: hints[field.name] for field in fields(kind)}
+    return _KNOWN_HINTS[kind]
 
 
 def _plain(value: object) -> object:

@@ -56,6 +56,7 @@ def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     commands += settle_absent(state, event, gate)
     commands += _compare(state, event)
     _take_over_account(state, event)
+    state.books.income_since_ms = event.t_ms
     state.is_reconciled = True
     state.note_equity()
     commands += _foreign_orders(state, event)

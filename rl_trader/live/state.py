@@ -8,11 +8,32 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from rl_trader.live.events import FillSeen, IncomeSeen
 from rl_trader.live.intents import ZERO, Intent
 from rl_trader.live.words import IntentState, Purpose, StopKind
 
 DAY_MS: Final = 86_400_000
 MANY_FINISHED: Final = 500  # intents that are remembered after their end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latched:
+    """The trader enters no more."""
+
+    kind: StopKind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A person lets the trader enter again."""
+
+    reason: str
+    by: str
+
+
+Change = Intent | FillSeen | IncomeSeen | Latched | Cleared
+"""What a step has changed, for the journal's tables; an order stands as it stands then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +64,7 @@ class Books:
     booked: Decimal = ZERO  # USDT since then
     filled: Decimal = ZERO  # base asset since then, with the position at its beginning
     last_trade_id: int = 0
+    income_since_ms: int = 0  # from when on income is in the ledger
     trade_ids: set[int] = field(default_factory=set)  # of the ledger
     income_ids: set[tuple[str, int]] = field(default_factory=set)
 
@@ -82,6 +104,7 @@ class State:
     holds: int = 0
     refusals: int = 0
     order_times: list[int] = field(default_factory=list)  # of the last day
+    changes: list[Change] = field(default_factory=list)  # of the step that is being taken, in their order
     day: int = 0
     day_opening_equity: Decimal = ZERO
     peak_equity: Decimal = ZERO
@@ -98,6 +121,7 @@ class State:
 
     def keep(self, intent: Intent) -> None:
         """Keep an order as it stands now."""
+        self.changes.append(intent)
         self.intents[intent.client_id] = intent
         if len(self.intents) > 2 * MANY_FINISHED:
             finished = [key for key, kept in self.intents.items() if kept.state.is_over]
@@ -116,6 +140,12 @@ class State:
         return abs(self.books.amount) + adding
 
     # Risk
+
+    def latch(self, kind: StopKind, reason: str) -> None:
+        """Enter no more."""
+        self.stop_kind, self.stop_reason = kind, reason
+        self.changes.append(Latched(kind=kind, reason=reason))
+        self.waiting.clear()
 
     @property
     def is_stopped(self) -> bool:

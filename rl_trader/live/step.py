@@ -51,6 +51,7 @@ class Core:
         """Let an event happen, and return what is to be done."""
         state, gate = self.state, self._gate
         state.now_ms = max(state.now_ms, event.t_ms)
+        state.changes.clear()
         match event:
             case Started():
                 return start(state, event)

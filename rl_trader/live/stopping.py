@@ -3,7 +3,7 @@
 from rl_trader.live.commands import Alert, Cancel, Command
 from rl_trader.live.events import Resumed, StopAsked
 from rl_trader.live.guarding import flatten
-from rl_trader.live.state import State
+from rl_trader.live.state import Cleared, State
 from rl_trader.live.words import StopKind
 
 
@@ -11,8 +11,7 @@ def halt(state: State, reason: str) -> list[Command]:
     """Enter no more until a person clears it; what is there stays, with its stop."""
     if state.is_stopped:
         return []
-    state.stop_kind, state.stop_reason = StopKind.HALT, reason
-    state.waiting.clear()
+    state.latch(StopKind.HALT, reason)
     return [Alert(f"halted: {reason}")]
 
 
@@ -22,8 +21,7 @@ def stop(state: State, event: StopAsked) -> list[Command]:
         return halt(state, f"{event.reason} (by {event.by})")
     if state.stop_kind is StopKind.KILL:
         return []
-    state.stop_kind, state.stop_reason = StopKind.KILL, f"{event.reason} (by {event.by})"
-    state.waiting.clear()
+    state.latch(StopKind.KILL, f"{event.reason} (by {event.by})")
     state.deciding_ms = None
     commands: list[Command] = [Alert(f"killed: {state.stop_reason}")]
     commands += [Cancel(intent.client_id, is_conditional=False) for intent in state.working()]
@@ -33,5 +31,6 @@ def stop(state: State, event: StopAsked) -> list[Command]:
 def resume(state: State, event: Resumed) -> list[Command]:
     """Enter again; the counts that ended it begin anew."""
     state.stop_kind, state.stop_reason = None, ""
+    state.changes.append(Cleared(reason=event.reason, by=event.by))
     state.holds = state.refusals = 0
     return [Alert(f"resumed: {event.reason} (by {event.by})")]

@@ -1,0 +1,221 @@
+"""The core's commands as calls to the exchange, and what comes back as the core's events."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, Protocol, cast
+
+from rl_trader.live.entries import ORDER_TYPES
+from rl_trader.live.events import Answered, Event, OrderSeen, Queried, Sending, Snapshot, SnapshotFailed
+from rl_trader.live.intents import ZERO, Intent
+from rl_trader.live.outcome import Kind, Outcome, RawAnswer, classify
+from rl_trader.live.reading import Row, UnreadableError, number, order_seen, snapshot, stop_seen, whole
+
+BACKEND_MS: Final = 10_000  # that the exchange itself waits before it says that it does not know
+SLACK_MS: Final = 5_000
+MOST_READINGS: Final = 5  # until two in a row agree
+MOST_ROWS: Final = 1_000  # of an answer
+OVERLAP_MS: Final = 60_000  # by which income is asked for again: its order within a moment is not promised
+
+_NO_SUCH_ORDER: Final = -2013
+
+
+class Rest(Protocol):
+    """Sends a call once, and says what came back."""
+
+    async def call(self, name: str, /, **arguments: str | int | bool | Decimal | None) -> RawAnswer:
+        """Send one call."""
+        ...
+
+
+class Calls:
+    """Calls about one symbol of one account.
+
+    Args:
+        rest: Sends them.
+        symbol: Which.
+        now_ms: The exchange's time.
+        recv_window_ms: How long after it was signed the exchange accepts an order.
+        stop_on_mark: Whether protective orders wait for the mark price, else for the last.
+        is_user_stream_healthy: Whether it has been since a time.
+    """
+
+    def __init__(
+        self,
+        rest: Rest,
+        symbol: str,
+        *,
+        now_ms: Callable[[], int],
+        recv_window_ms: int,
+        stop_on_mark: bool,
+        is_user_stream_healthy: Callable[[], bool],
+    ) -> None:
+        self._rest = rest
+        self._symbol = symbol
+        self._now_ms = now_ms
+        self._recv_window_ms = recv_window_ms
+        self._working_type = "MARK_PRICE" if stop_on_mark else "CONTRACT_PRICE"
+        self._is_user_stream_healthy = is_user_stream_healthy
+
+    # Orders
+
+    def sending(self, intent: Intent) -> Sending:
+        """Return the event that an order is about to be written to a socket."""
+        now = self._now_ms()
+        return Sending(
+            t_ms=now, client_id=intent.client_id, fence_ms=now + self._recv_window_ms + BACKEND_MS + SLACK_MS
+        )
+
+    async def place(self, intent: Intent) -> Answered:
+        """Send an order, once."""
+        if intent.purpose.is_conditional:
+            raw = await self._rest.call(
+                "algo.place",
+                algoType="CONDITIONAL",
+                symbol=self._symbol,
+                side=intent.side,
+                type=ORDER_TYPES[intent.purpose],
+                triggerPrice=intent.trigger_price,
+                workingType=self._working_type,
+                closePosition="true",
+                clientAlgoId=intent.client_id,
+            )
+        else:
+            raw = await self._rest.call(
+                "order.place",
+                symbol=self._symbol,
+                side=intent.side,
+                type="MARKET",
+                quantity=abs(intent.amount),
+                reduceOnly=None if intent.purpose.adds_exposure else "true",
+                newClientOrderId=intent.client_id,
+                newOrderRespType="RESULT",
+            )
+        return self._answered(intent, classify(raw))
+
+    def _answered(self, intent: Intent, outcome: Outcome) -> Answered:
+        data = outcome.data if isinstance(outcome.data, dict) else {}
+        is_conditional = intent.purpose.is_conditional
+        order_id: int | None = None
+        executed = ZERO
+        if outcome.kind is Kind.ACKED:
+            try:
+                order_id = whole(data, "algoId" if is_conditional else "orderId")
+                executed = ZERO if is_conditional else number(data, "executedQty")
+            except UnreadableError:
+                executed = ZERO
+        return Answered(
+            t_ms=self._now_ms(),
+            client_id=intent.client_id,
+            outcome=outcome.kind.value,
+            code=outcome.code,
+            reason=outcome.reason,
+            order_id=order_id,
+            status=str(data.get("algoStatus" if is_conditional else "status", "")),
+            executed=executed,
+        )
+
+    async def cancel(self, client_id: str, *, is_conditional: bool) -> list[Event]:
+        """Take an order back; what is not known of it is asked for."""
+        if is_conditional:
+            outcome = classify(await self._rest.call("algo.cancel", clientAlgoId=client_id))
+        else:
+            raw = await self._rest.call("order.cancel", symbol=self._symbol, origClientOrderId=client_id)
+            outcome = classify(raw)
+        if outcome.kind is Kind.ACKED and not is_conditional:
+            return self._seen(lambda: order_seen(cast("Row", outcome.data), self._now_ms()))
+        if outcome.kind is Kind.ACKED:
+            cancelled = OrderSeen(
+                t_ms=self._now_ms(), client_id=client_id, order_id=None, status="CANCELED", executed=ZERO
+            )
+            return [cancelled]
+        return await self.query(client_id, is_conditional=is_conditional)
+
+    async def query(self, client_id: str, *, is_conditional: bool) -> list[Event]:
+        """Ask where an order is."""
+        if is_conditional:
+            outcome = classify(await self._rest.call("algo.query", clientAlgoId=client_id))
+        else:
+            raw = await self._rest.call("order.query", symbol=self._symbol, origClientOrderId=client_id)
+            outcome = classify(raw)
+        if outcome.kind is Kind.ACKED:
+            read = stop_seen if is_conditional else order_seen
+            return self._seen(lambda: read(cast("Row", outcome.data), self._now_ms()))
+        is_absent = outcome.kind is Kind.REJECTED and outcome.code == _NO_SUCH_ORDER
+        return [Queried(t_ms=self._now_ms(), client_id=client_id, is_absent=is_absent)]
+
+    def _seen(self, read: Callable[[], OrderSeen]) -> list[Event]:
+        try:
+            return [read()]
+        except UnreadableError:
+            return []
+
+    # The account
+
+    async def read_account(self, last_trade_id: int, since_ms: int) -> Snapshot | SnapshotFailed:
+        """Read everything, until the position is the same before and after.
+
+        Args:
+            last_trade_id: The newest trade that is known; 0 asks for none.
+            since_ms: From when on income is asked for; 0 asks for none.
+        """
+        was_healthy = self._is_user_stream_healthy()
+        try:
+            before = await self._list("positions", symbol=self._symbol)
+            for _ in range(MOST_READINGS):
+                answers = await self._read_rest(last_trade_id, since_ms)
+                after = await self._list("positions", symbol=self._symbol)
+                if _positions(before) == _positions(after):
+                    return snapshot(
+                        self._now_ms(),
+                        self._symbol,
+                        positions=after,
+                        is_user_stream_healthy=was_healthy and self._is_user_stream_healthy(),
+                        **answers,
+                    )
+                before = after
+        except UnreadableError as error:
+            return SnapshotFailed(t_ms=self._now_ms(), reason=str(error))
+        return SnapshotFailed(t_ms=self._now_ms(), reason="the position did not stand still while it was read")
+
+    async def _read_rest(self, last_trade_id: int, since_ms: int) -> dict[str, Any]:
+        return {
+            "balances": await self._list("balances"),
+            "trades": await self._trades(last_trade_id),
+            "income": await self._income(since_ms),
+            "open_orders": await self._list("order.open", symbol=self._symbol),
+            "open_stops": await self._list("algo.open", symbol=self._symbol),
+        }
+
+    async def _trades(self, last_trade_id: int) -> list[Row]:
+        trades: list[Row] = []
+        if not last_trade_id:
+            return trades
+        while True:
+            page = await self._list("trades", symbol=self._symbol, fromId=last_trade_id + 1, limit=MOST_ROWS)
+            trades += page
+            if len(page) < MOST_ROWS:
+                return trades
+            last_trade_id = max(whole(row, "id") for row in page)
+
+    async def _income(self, since_ms: int) -> list[Row]:
+        income: list[Row] = []
+        if not since_ms:
+            return income
+        begin = since_ms - OVERLAP_MS
+        while True:
+            page = await self._list("income", startTime=begin, limit=MOST_ROWS)
+            income += page
+            if len(page) < MOST_ROWS:
+                return income
+            newest = max(whole(row, "time") for row in page)
+            begin = newest if newest > begin else newest + 1
+
+    async def _list(self, name: str, **arguments: str | int) -> list[Row]:
+        outcome = classify(await self._rest.call(name, **arguments))
+        if outcome.kind is not Kind.ACKED or not isinstance(outcome.data, list):
+            raise UnreadableError(f"{name} could not be read: {outcome.reason or 'its answer is no list'}")
+        return cast("list[Row]", outcome.data)
+
+
+def _positions(rows: Sequence[Mapping[str, Any]]) -> list[tuple[object, object]]:
+    return [(row.get("positionAmt"), row.get("entryPrice")) for row in rows]

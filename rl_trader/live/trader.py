@@ -1,0 +1,161 @@
+"""The trader: the core, its journal, and the workers that do what it commands.
+
+Events are taken one at a time, in one thread: the core steps, the journal is written, and only then is anything done.
+Orders go one after the other in a worker of their own, questions in another, so that a question never holds up an
+order. Nothing here knows what time it is: clocks and timers are given.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from rl_trader.live.calls import Calls
+from rl_trader.live.commands import Alert, Cancel, Command, Decide, Place, Query, ReadAccount, SetTimer
+from rl_trader.live.entries import entry
+from rl_trader.live.events import Decided, Event, Resumed, StopAsked, TimerFired
+from rl_trader.live.journal_rows import NewEvent
+from rl_trader.live.step import Core
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Journal(Protocol):
+    """Where events are written down before anything is done."""
+
+    def append(self, events: list[NewEvent]) -> int:
+        """Write events, and return the number of the last."""
+        ...
+
+
+class Timers(Protocol):
+    """What fires events later."""
+
+    def set(self, name: str, after_ms: int) -> None:
+        """Fire an event of a name after a time; one of the same name is replaced."""
+        ...
+
+
+class Trader:
+    """One deployment at work.
+
+    Args:
+        core: Decides what is done.
+        journal: Written before anything is done.
+        calls: To the exchange.
+        timers: Fire events later.
+        decide: Asks the policy; returns its event.
+        tell: Told what a person should know.
+        session_ms: This process's clock.
+        latched_seq: Number of the event that the stop in force came with; None without one.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        journal: Journal,
+        calls: Calls,
+        timers: Timers,
+        *,
+        decide: Callable[[Decide], Decided],
+        tell: Callable[[str], object],
+        session_ms: Callable[[], int],
+        latched_seq: int | None = None,
+    ) -> None:
+        self.core = core
+        self._journal = journal
+        self._calls = calls
+        self._timers = timers
+        self._decide = decide
+        self._tell = tell
+        self._session_ms = session_ms
+        self._latched_seq = latched_seq
+        self._orders: asyncio.Queue[Work] = asyncio.Queue()
+        self._questions: asyncio.Queue[Work] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._num_undone = 0  # pieces of work that are waiting or being done
+
+    async def __aenter__(self) -> "Trader":
+        """Let the workers begin."""
+        self._workers = [asyncio.create_task(self._work(queue)) for queue in (self._orders, self._questions)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the workers; what they were about to do is found by the next start."""
+        for worker in self._workers:
+            worker.cancel()
+        for worker in self._workers:
+            with suppress(asyncio.CancelledError):
+                await worker
+
+    def happen(self, event: Event) -> None:
+        """Let an event happen: the core steps, it is journalled, and what is commanded is set going."""
+        was_stopped = self.core.state.is_stopped
+        commands = self.core.step(event)
+        number = self._journal.append([entry(event, self.core.state, self._session_ms(), self._latched_seq)])
+        if self.core.state.is_stopped and (not was_stopped or isinstance(event, StopAsked)):
+            self._latched_seq = number
+        elif isinstance(event, Resumed):
+            self._latched_seq = None
+        for command in commands:
+            self._do(command)
+
+    async def idle(self) -> None:
+        """Wait until nothing is being done; for tests and lock-step."""
+        while self._num_undone:
+            for worker in self._workers:
+                if worker.done():
+                    worker.result()  # raises what it has died of
+            await asyncio.sleep(0)
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Place(intent):
+                self._give(self._orders, lambda: self._place(intent.client_id))
+            case Cancel(client_id, is_conditional):
+                self._give(self._orders, lambda: self._cancel(client_id, is_conditional))
+            case Query(client_id, is_conditional):
+                self._give(self._questions, lambda: self._query(client_id, is_conditional))
+            case ReadAccount():
+                self._give(self._questions, self._read_account)
+            case Decide():
+                self.happen(self._decide(command))
+            case SetTimer(name, after_ms):
+                self._timers.set(name, after_ms)
+            case Alert(text):
+                self._tell(text)
+
+    def _give(self, queue: asyncio.Queue[Work], work: Work) -> None:
+        self._num_undone += 1
+        queue.put_nowait(work)
+
+    async def _work(self, queue: asyncio.Queue[Work]) -> None:
+        while True:
+            work = await queue.get()
+            try:
+                await work()
+            finally:
+                self._num_undone -= 1
+
+    def fire(self, name: str, now_ms: int) -> None:
+        """Let a timer fire."""
+        self.happen(TimerFired(t_ms=now_ms, name=name))
+
+    async def _place(self, client_id: str) -> None:
+        intent = self.core.state.intents[client_id]
+        if intent.state.is_over:
+            return
+        self.happen(self._calls.sending(intent))
+        self.happen(await self._calls.place(intent))
+
+    async def _cancel(self, client_id: str, is_conditional: bool) -> None:
+        for event in await self._calls.cancel(client_id, is_conditional=is_conditional):
+            self.happen(event)
+
+    async def _query(self, client_id: str, is_conditional: bool) -> None:
+        for event in await self._calls.query(client_id, is_conditional=is_conditional):
+            self.happen(event)
+
+    async def _read_account(self) -> None:
+        books = self.core.state.books
+        self.happen(await self._calls.read_account(books.last_trade_id, books.income_since_ms))
