@@ -55,7 +55,7 @@ def _parser() -> Parser:
         "--follow",
         nargs="*",
         metavar="URL",
-        help="follow the public data of a REST and a WebSocket address (default: Binance's), in bars of --interval (1m)",
+        help="REST and WebSocket address of public data to follow (default: Binance's), in bars of --interval (1m)",
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any (default: %(default)s)")
     parser.add_argument("--accounts", default="main", help="names, with commas; each has a key (default: %(default)s)")
@@ -93,6 +93,7 @@ async def _serve(arguments: "Namespace") -> None:
     pace: Mover | None = None
     if arguments.follow is not None:
         assembly, pace = await begin_following(setup, _followed(arguments))
+        _print_terms(assembly)
     elif arguments.lock_step:
         assembly = assemble_lock_step(setup, machine_ms)
     else:
@@ -102,6 +103,8 @@ async def _serve(arguments: "Namespace") -> None:
         async with make_server(assembly, port=arguments.port, pace=pace, plan=plan) as server:
             _print_addresses(assembly, server)
             await asyncio.Event().wait()
+    except OverflowError:
+        raise ConfigError(f"--port must be from 0 to 65535 and is {arguments.port}; choose another") from None
     except OSError as error:
         raise ConfigError(f"port {arguments.port} cannot be used ({error.strerror}); choose another") from None
 
@@ -136,7 +139,9 @@ def _followed(arguments: "Namespace") -> "Followed":
 
     for name, value in (("--from", arguments.since), ("--to", arguments.until)):
         if value is not None:
-            raise ConfigError(f"--follow has no end and begins now, so that {name} means nothing; leave one of them out")
+            raise ConfigError(
+                f"--follow has no end and begins now, so that {name} means nothing; leave one of them out"
+            )
     match arguments.follow:
         case []:
             return Followed()
@@ -152,6 +157,13 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _print_terms(assembly: "Assembly") -> None:
+    from rl_trader.local_exchange.market.live_terms import describe_terms
+
+    for recording in assembly.venue.market.recordings.values():
+        print(f"terms:     {describe_terms(recording.contract)}")
+
+
 def _print_addresses(assembly: "Assembly", server: "HttpServer") -> None:
     from rl_trader.klines import utc
 
@@ -159,9 +171,6 @@ def _print_addresses(assembly: "Assembly", server: "HttpServer") -> None:
     print(f"REST:      {server.url}")
     print(f"WebSocket: {server.ws_url}")
     print(f"market:    {', '.join(venue.exchange.quotes)} at {utc(venue.market_ms())}")
-    if isinstance(venue.market.source, LiveMarket):
-        for recording in venue.market.recordings.values():
-            print(f"terms:     {describe_terms(recording.contract)}")
     for key in assembly.keys:
         print(f"account {key.account}: key {key.key} secret {key.secret}")
     first = assembly.keys[0]
