@@ -329,6 +329,10 @@ def test_fills_and_income_count_once_however_often_they_are_told() -> None:
 def test_a_difference_that_nothing_explains_ends_entries(amount: str, wallet: str, words: str) -> None:
     desk = Desk()
     desk.begin()
+    again = desk.read(amount, wallet)
+    assert "it is read again" in alerts(again)
+    assert ReadAccount("a difference") in again
+    assert not desk.state.is_stopped
     assert words in alerts(desk.read(amount, wallet))
     assert desk.state.stop_kind is StopKind.HALT
     assert desk.state.books.amount == D(amount)  # the exchange is believed

@@ -155,8 +155,8 @@ class Calls:
         """Read everything, until the position is the same before and after.
 
         Args:
-            last_trade_id: The newest trade that is known; 0 asks for none.
-            since_ms: From when on income is asked for; 0 asks for none.
+            last_trade_id: The newest trade that is known; 0 if none is.
+            since_ms: From when on income is asked for, and from a little before; trades too, if none is known.
         """
         was_healthy = self._is_user_stream_healthy()
         try:
@@ -180,27 +180,24 @@ class Calls:
     async def _read_rest(self, last_trade_id: int, since_ms: int) -> dict[str, Any]:
         return {
             "balances": await self._list("balances"),
-            "trades": await self._trades(last_trade_id),
+            "trades": await self._trades(last_trade_id, since_ms),
             "income": await self._income(since_ms),
             "open_orders": await self._list("order.open", symbol=self._symbol),
             "open_stops": await self._list("algo.open", symbol=self._symbol),
         }
 
-    async def _trades(self, last_trade_id: int) -> list[Row]:
+    async def _trades(self, last_trade_id: int, since_ms: int) -> list[Row]:
         trades: list[Row] = []
-        if not last_trade_id:
-            return trades
+        wanted = {"fromId": last_trade_id + 1} if last_trade_id else {"startTime": since_ms - OVERLAP_MS}
         while True:
-            page = await self._list("trades", symbol=self._symbol, fromId=last_trade_id + 1, limit=MOST_ROWS)
+            page = await self._list("trades", symbol=self._symbol, limit=MOST_ROWS, **wanted)
             trades += page
             if len(page) < MOST_ROWS:
                 return trades
-            last_trade_id = max(whole(row, "id") for row in page)
+            wanted = {"fromId": max(whole(row, "id") for row in page) + 1}
 
     async def _income(self, since_ms: int) -> list[Row]:
         income: list[Row] = []
-        if not since_ms:
-            return income
         begin = since_ms - OVERLAP_MS
         while True:
             page = await self._list("income", startTime=begin, limit=MOST_ROWS)

@@ -18,6 +18,7 @@ from rl_trader.live.stopping import halt
 from rl_trader.live.words import IntentState, StopKind
 
 UNIT = Decimal("1E-8")  # USDT
+LEAST_DIFFERENCES = 2  # readings in a row before a difference is believed
 
 
 def start(state: State, event: Started) -> list[Command]:
@@ -45,8 +46,7 @@ def fail(state: State, event: SnapshotFailed) -> list[Command]:
 def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     """Take a reading of the account over."""
     state.is_reading = False
-    is_first = not state.books.opening_balance and not state.books.trade_ids
-    if is_first:
+    if not state.books.is_open:
         _open_ledger(state, event)
     for fill in event.fills:
         book_fill(state, fill)
@@ -69,6 +69,7 @@ def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
 def _open_ledger(state: State, event: Snapshot) -> None:
     """Begin the ledger with what the exchange says."""
     books = state.books
+    books.is_open = True
     books.opening_balance = (
         event.wallet_balance
         - sum((f.realized - f.commission for f in event.fills), ZERO)
@@ -92,11 +93,15 @@ def _compare(state: State, event: Snapshot) -> list[Command]:
     elif abs(books.ledger_balance - event.wallet_balance) >= UNIT:
         difference = f"the wallet is {event.wallet_balance} and its bookings sum to {books.ledger_balance}"
     else:
+        state.num_differences = 0
         return []
-    if state.unknown() or not event.is_user_stream_healthy:
-        return [Alert(f"{difference}; it is read again")]  # may be explained by what is on its way
+    state.num_differences += 1
+    if state.num_differences < LEAST_DIFFERENCES or state.unknown() or not event.is_user_stream_healthy:
+        state.is_reading = True  # may be explained by what is on its way
+        return [Alert(f"{difference}; it is read again"), ReadAccount("a difference")]
     books.filled = event.amount
     books.opening_balance += event.wallet_balance - books.ledger_balance
+    state.num_differences = 0
     return halt(state, difference)
 
 

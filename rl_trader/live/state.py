@@ -60,7 +60,8 @@ class Books:
     amount: Decimal = ZERO
     entry_price: Decimal = ZERO
     isolated_wallet: Decimal = ZERO
-    opening_balance: Decimal = ZERO  # where the ledger begins
+    is_open: bool = False  # whether the ledger has begun
+    opening_balance: Decimal = ZERO  # where it begins
     booked: Decimal = ZERO  # USDT since then
     filled: Decimal = ZERO  # base asset since then, with the position at its beginning
     last_trade_id: int = 0
@@ -103,6 +104,7 @@ class State:
     stop_reason: str = ""
     holds: int = 0
     refusals: int = 0
+    num_differences: int = 0  # readings of the account in a row that nothing explains
     order_times: list[int] = field(default_factory=list)  # of the last day
     changes: list[Change] = field(default_factory=list)  # of the step that is being taken, in their order
     day: int = 0

@@ -158,4 +158,5 @@ class Trader:
 
     async def _read_account(self) -> None:
         books = self.core.state.books
-        self.happen(await self._calls.read_account(books.last_trade_id, books.income_since_ms))
+        since_ms = books.income_since_ms or self.core.state.now_ms
+        self.happen(await self._calls.read_account(books.last_trade_id, since_ms))
