@@ -95,6 +95,23 @@ def _check_covered(table: SymbolTables, config: MarketConfig, first: int, last: 
         )
 
 
+def recorded_series(config: MarketConfig, market: MarketData, folder: Path | None) -> dict[str, dict[str, object]]:
+    """Return which series the observations of every symbol were made of, for the manifest of a checkpoint.
+
+    Deployment must show a policy what it was trained on: ``mark_price``, the intervals of its candles, and
+    ``taker_buy_volume``, whether the klines have it.
+    """
+    store = None if config.is_embedded else DataStore.open(data_folder(folder))
+    has_taker_buys = ~np.isnan(market.bars["taker_buy_volume"])
+    return {
+        symbol: {
+            "mark_price": [market.interval] if store is None else store.mark_price_intervals(symbol),
+            "taker_buy_volume": bool(has_taker_buys[market.rows(row)].any()),
+        }
+        for row, symbol in enumerate(market.symbols)
+    }
+
+
 def data_files(config: MarketConfig, folder: Path | None) -> dict[str, str]:
     """Return the SHA-256 of every file that a run reads, by its path below the data folder."""
     if config.is_embedded:

@@ -21,7 +21,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from agents.config import TrainConfig
 from agents.export import export_policy
 from agents.learners import ALGORITHMS, choose_threads, find_device, make_model, step_threads
-from agents.markets import data_files, load_market, parse_period
+from agents.markets import data_files, load_market, parse_period, recorded_series
 from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
 from agents.sb3_env import TradingVecEnv
@@ -81,6 +81,7 @@ class TrainingRun:
             config = replace(config, env=replace(config.env, reward_scale=scale))
         self.config = config
         self.observed: ObservedMarket = observe_market(market, schema, fit_on=self.train_period)
+        self._series = recorded_series(config.market, market, config.data)
         num_envs = config.learner.num_envs
         env = TradingVectorEnv(
             num_envs,
@@ -194,6 +195,7 @@ class TrainingRun:
                 "train": list(self.config.market.train),
                 "validation_period": list(self.config.market.validation),
                 "assumptions": list(market.assumptions),
+                "series": self._series,
             },
         )
 

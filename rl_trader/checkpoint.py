@@ -44,7 +44,7 @@ class Checkpoint:
     terms: tuple[ContractTerms, ...]  # of every symbol it was trained on
     golden_observations: NDArray[np.float32]  # (num_golden, observation size)
     golden_targets: NDArray[np.float64]  # (num_golden,) that the policy must decide on them
-    facts: dict[str, Any]  # algorithm, periods, seeds, assumptions, metrics, versions: JSON, for people
+    facts: dict[str, Any]  # algorithm, periods, seeds, assumptions, metrics, series that were observed: JSON
 
     @property
     def schema(self) -> ObservationSchema:

@@ -43,9 +43,17 @@ client = Client("{key}", "{secret}")
 
 def _parser() -> Parser:
     parser = Parser(prog="scripts.local_exchange", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of the store (default: the embedded market, no data needed)")
-    parser.add_argument("--symbols", default="BTCUSDT", help="of the data folder, with commas (default: %(default)s)")
-    parser.add_argument("--interval", help="of the klines that are played (default: the finest that is recorded)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder of the store (default: the embedded market); brackets are read from it to follow",
+    )
+    parser.add_argument(
+        "--symbols", default="BTCUSDT", help="of the folder, or followed; commas (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--interval", help="of the klines (default: the finest that is recorded; 1m of what is followed)"
+    )
     parser.add_argument("--from", dest="since", help="first day or time that is played, UTC (default: all)")
     parser.add_argument("--to", dest="until", help="end, exclusive, UTC (default: all)")
     pace = parser.add_mutually_exclusive_group()
@@ -55,7 +63,7 @@ def _parser() -> Parser:
         "--follow",
         nargs="*",
         metavar="URL",
-        help="REST and WebSocket address of public data to follow (default: Binance's), in bars of --interval (1m)",
+        help="trade on paper at the prices of a REST and a WebSocket address (default: Binance's public data)",
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any (default: %(default)s)")
     parser.add_argument("--accounts", default="main", help="names, with commas; each has a key (default: %(default)s)")

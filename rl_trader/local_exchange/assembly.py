@@ -1,11 +1,11 @@
-"""A local exchange put together: recording, engine, streams and endpoints, without a socket."""
+"""A local exchange put together: market, engine, streams and endpoints, without a socket."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rl_trader.config import Assumptions, Slippage
 from rl_trader.errors import ConfigError, DataError
@@ -17,9 +17,12 @@ from rl_trader.local_exchange.endpoints.other_markets import OTHER_MARKET_ENDPOI
 from rl_trader.local_exchange.endpoints.private import PRIVATE_ENDPOINTS, PRIVATE_METHODS
 from rl_trader.local_exchange.endpoints.public import PUBLIC_ENDPOINTS, PUBLIC_METHODS
 from rl_trader.local_exchange.engine.exchange import Exchange
+from rl_trader.local_exchange.market.live import STALE_AFTER_MS, LiveMarket
+from rl_trader.local_exchange.market.live_terms import Beginning
 from rl_trader.local_exchange.market.market import Market
 from rl_trader.local_exchange.market.recording import Recording, decimal, record_embedded, record_folder
 from rl_trader.local_exchange.market.replay import Replay, SmoothReplay
+from rl_trader.local_exchange.market.source import Source
 from rl_trader.local_exchange.protocol.dispatch import Dispatcher
 from rl_trader.local_exchange.protocol.endpoint import Endpoint
 from rl_trader.local_exchange.protocol.keys import ApiKey
@@ -41,11 +44,11 @@ METHODS: Final = (*PUBLIC_METHODS, *PRIVATE_METHODS, *LISTEN_KEY_METHODS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What a local exchange replays, and who trades on it."""
+    """What a local exchange replays or follows, and who trades on it."""
 
-    data: Path | None = None  # data folder; None is the embedded market
-    symbols: tuple[str, ...] = ("BTCUSDT",)  # of the data folder
-    interval: str | None = None  # of the bars that are played; None is the finest that is recorded
+    data: Path | None = None  # data folder; None is the embedded market, and of one that follows the shipped brackets
+    symbols: tuple[str, ...] = ("BTCUSDT",)  # of the data folder, or followed
+    interval: str | None = None  # of bars; None is the finest that is recorded, 1m where one follows
     since_ms: int | None = None  # first bar that is played; None is the first recorded
     until_ms: int | None = None  # the bars before it are played; None is all
     assumptions: Assumptions = field(default_factory=Assumptions)
@@ -67,6 +70,13 @@ class Assembly:
     keys: tuple[ApiKey, ...]  # of the accounts, in their order
 
 
+class Following(NamedTuple):
+    """A local exchange that follows another one."""
+
+    assembly: Assembly
+    market: LiveMarket  # is to be told what happens there
+
+
 def machine_ms() -> int:
     """Return the machine's time."""
     return time.time_ns() // 1_000_000
@@ -79,21 +89,48 @@ def assemble_lock_step(setup: Setup, session_clock: Callable[[], int] | None = N
         setup: What is replayed, and who trades.
         session_clock: By which clients sign, connections last and limits count; None is the market's time.
     """
-    return _assemble(setup, Replay, session_clock, (*ENDPOINTS, *CONTROL_ENDPOINTS))
+    return _assemble_replay(setup, Replay, session_clock, (*ENDPOINTS, *CONTROL_ENDPOINTS))
 
 
 def assemble_paced(setup: Setup, session_clock: Callable[[], int] = machine_ms) -> Assembly:
     """Return a local exchange whose market is to be moved as the machine's time goes on."""
-    return _assemble(setup, SmoothReplay, session_clock, ENDPOINTS)
+    return _assemble_replay(setup, SmoothReplay, session_clock, ENDPOINTS)
 
 
-def _assemble(
+def assemble_following(
+    setup: Setup,
+    beginnings: Sequence[Beginning],
+    *,
+    stale_after_ms: int = STALE_AFTER_MS,
+    session_clock: Callable[[], int] = machine_ms,
+) -> Following:
+    """Return a local exchange whose market follows another exchange, which somebody has to listen to.
+
+    Args:
+        setup: Who trades, and how orders fill; what is followed is that of the beginnings.
+        beginnings: From where on the symbols are followed.
+        stale_after_ms: Age of prices at which nothing is traded any more.
+        session_clock: By which clients sign, connections last, limits count and prices age.
+    """
+    recordings = [beginning.recording for beginning in beginnings]
+    exchange = _exchange(setup, recordings)
+    market = LiveMarket(exchange, beginnings, stale_after_ms)
+    return Following(_assemble(setup, exchange, recordings, market, session_clock, ENDPOINTS), market)
+
+
+def _assemble_replay(
     setup: Setup,
     replay_type: type[Replay],
     session_clock: Callable[[], int] | None,
     endpoints: Iterable[Endpoint],
 ) -> Assembly:
     recordings = recordings_of(setup)
+    exchange = _exchange(setup, recordings)
+    replay = replay_type(exchange, recordings, start_ms=setup.since_ms, end_ms=setup.until_ms)
+    return _assemble(setup, exchange, recordings, replay, session_clock, endpoints)
+
+
+def _exchange(setup: Setup, recordings: Sequence[Recording]) -> Exchange:
     slippage = setup.slippage
     conduct = Conduct(
         half_spread=decimal(slippage.half_spread),
@@ -101,9 +138,18 @@ def _assemble(
         linear_impact=decimal(slippage.linear_impact),
         slippage_scale=Decimal(1),
     )
-    exchange = Exchange([recording.contract for recording in recordings], conduct, setup.insurance_fund)
-    replay = replay_type(exchange, recordings, start_ms=setup.since_ms, end_ms=setup.until_ms)
-    market = Market(exchange, recordings, replay)
+    return Exchange([recording.contract for recording in recordings], conduct, setup.insurance_fund)
+
+
+def _assemble(
+    setup: Setup,
+    exchange: Exchange,
+    recordings: Sequence[Recording],
+    source: Source,
+    session_clock: Callable[[], int] | None,
+    endpoints: Iterable[Endpoint],
+) -> Assembly:
+    market = Market(exchange, recordings, source)
     hub = Hub(exchange, market, str(setup.seed))
     venue = Venue(
         exchange, market, hub, limits=Limits(setup.limits), session_clock=session_clock, seed=f"local {setup.seed}"

@@ -1,5 +1,6 @@
 """A client that knows nothing but the API, and keeps the stops beside its position as deployment has to."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, NamedTuple, cast
 
@@ -47,6 +48,8 @@ class ApiTrader:
         self._client.call("POST", "/fapi/v1/leverage", symbol=symbol, leverage=trading.leverage_of(symbol))
         if trading.margin_mode == "isolated":
             self._client.call("POST", "/fapi/v1/marginType", symbol=symbol, marginType="ISOLATED")
+        if trading.fees_in_bnb:
+            self._client.call("POST", "/fapi/v1/feeBurn", feeBurn="true")
 
     def position(self) -> Position:
         """Return the position, as the exchange answers."""
@@ -60,6 +63,16 @@ class ApiTrader:
         """Return the wallet, as the exchange answers."""
         (row,) = cast("list[dict[str, str]]", self._client.call("GET", "/fapi/v3/balance"))
         return Decimal(row["balance"])
+
+    def margin_balance(self) -> Decimal:
+        """Return the wallet with the unrealised profit, as the exchange answers."""
+        answer = cast("dict[str, str]", self._client.call("GET", "/fapi/v3/account"))
+        return Decimal(answer["totalMarginBalance"])
+
+    def taker_fee(self) -> Decimal:
+        """Return the account's fee, before a discount for BNB, as the exchange answers."""
+        answer = self._client.call("GET", "/fapi/v1/commissionRate", symbol=self._symbol)
+        return Decimal(cast("dict[str, str]", answer)["takerCommissionRate"])
 
     def income(self, since_ms: int, until_ms: int) -> list[Booking]:
         """Return everything that was booked in ``[since_ms, until_ms)``, the oldest first, without transfers.
@@ -78,13 +91,22 @@ class ApiTrader:
 
     def trade(self, order: Order) -> int:
         """Send an order's legs and let the stops follow; return how many orders were sent."""
+        amounts = ((order.reduce_amount, True), (order.open_amount, False))
+        return self.carry_out((decimal(amount), is_reducing) for amount, is_reducing in amounts if amount)
+
+    def carry_out(self, legs: Iterable[tuple[Decimal, bool]]) -> int:
+        """Send legs, amounts of which each reduces or opens, and let the stops follow.
+
+        Returns:
+            How many orders were sent: a leg that is refused is the last.
+        """
         self.refusals = []
         sent = 0
-        for amount, is_reducing in ((order.reduce_amount, True), (order.open_amount, False)):
-            if not amount:
-                continue
+        for amount, is_reducing in legs:
+            if not sent and not self.position().amount:
+                self._guarded = FLAT  # a stop, or a liquidation, has closed it since
             sent += 1
-            if not self._send(decimal(amount), is_reducing=is_reducing):
+            if not self._send(amount, is_reducing=is_reducing):
                 break
         if sent:
             self._guard()

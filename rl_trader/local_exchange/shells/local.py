@@ -195,5 +195,5 @@ class LocalExchange:
     def _check_lock_step(self) -> None:
         if self._is_paced:
             raise ConfigError(
-                "the market of an exchange with a speed, or of one that follows, moves by itself; leave both out to move it"
+                "the market of an exchange that has a speed or follows moves by itself; leave that out to move it"
             )
