@@ -3,8 +3,11 @@
 from rl_trader.live.commands import Command
 from rl_trader.live.events import AccountSeen, FillSeen, IncomeSeen, OrderSeen
 from rl_trader.live.guarding import guard
-from rl_trader.live.state import State
+from rl_trader.live.intents import ZERO
+from rl_trader.live.state import DAY_MS, State
 from rl_trader.live.words import IntentState
+
+TRANSFER = "TRANSFER"  # the exchange's word for what is deposited or withdrawn
 
 _STATES = {  # the exchange's words, of orders and of conditional ones
     "NEW": IntentState.OPEN,
@@ -30,6 +33,9 @@ def book_fill(state: State, fill: FillSeen) -> None:
     books.last_trade_id = max(books.last_trade_id, fill.trade_id)
     books.booked += fill.realized - fill.commission
     books.filled += fill.amount
+    if state.now_ms // DAY_MS != state.day:
+        state.day, state.traded_today = state.now_ms // DAY_MS, ZERO
+    state.traded_today += abs(fill.amount) * fill.price
 
 
 def book_income(state: State, income: IncomeSeen) -> None:
@@ -39,6 +45,8 @@ def book_income(state: State, income: IncomeSeen) -> None:
         state.changes.append(income)
         state.books.income_ids.add(key)
         state.books.booked += income.amount
+        if income.kind == TRANSFER:
+            state.transferred += income.amount
 
 
 def see_order(state: State, order: OrderSeen) -> None:

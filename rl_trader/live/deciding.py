@@ -19,7 +19,7 @@ def close_bar(state: State, event: BarClosed) -> list[Command]:
     if event.open_ms <= state.decided_ms:
         return []
     state.decided_ms = event.open_ms
-    state.mark_price = event.mark_close
+    state.mark_price, state.mark_ms = event.mark_close, event.t_ms
     state.note_equity()
     if state.books.amount:
         state.bars_held += 1

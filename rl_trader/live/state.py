@@ -10,6 +10,7 @@ from typing import Final
 
 from rl_trader.live.events import FillSeen, IncomeSeen
 from rl_trader.live.intents import ZERO, Intent
+from rl_trader.live.risk import Performance
 from rl_trader.live.words import IntentState, Purpose, StopKind
 
 DAY_MS: Final = 86_400_000
@@ -107,9 +108,11 @@ class State:
     num_differences: int = 0  # readings of the account in a row that nothing explains
     order_times: list[int] = field(default_factory=list)  # of the last day
     changes: list[Change] = field(default_factory=list)  # of the step that is being taken, in their order
-    day: int = 0
-    day_opening_equity: Decimal = ZERO
-    peak_equity: Decimal = ZERO
+    mark_ms: int = 0  # when the mark price was told
+    day: int = 0  # since 1970, UTC, of what is traded today
+    traded_today: Decimal = ZERO  # notional, USDT
+    transferred: Decimal = ZERO  # USDT, deposits less withdrawals
+    performance: Performance = field(default_factory=Performance)
 
     # Orders
 
@@ -159,7 +162,4 @@ class State:
         if not self.mark_price or not self.is_reconciled:
             return
         equity = self.books.equity(self.mark_price)
-        day = self.now_ms // DAY_MS
-        if day != self.day:
-            self.day, self.day_opening_equity = day, equity
-        self.peak_equity = max(self.peak_equity, equity)
+        self.performance = self.performance.noted(self.now_ms, equity, self.transferred)

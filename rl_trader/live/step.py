@@ -118,7 +118,7 @@ def _poll(state: State) -> list[Command]:
 def _see_market(state: State, event: MarketSeen) -> list[Command]:
     state.is_market_alive = event.is_alive
     if event.mark_price:
-        state.mark_price = event.mark_price
+        state.mark_price, state.mark_ms = event.mark_price, event.t_ms
     state.note_equity()
     if state.stop_kind is StopKind.KILL and event.is_alive:
         return flatten(state, state.stop_reason)
