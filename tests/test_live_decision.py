@@ -28,7 +28,8 @@ from rl_trader.klines import interval_ms, parse_date, resample
 from rl_trader.ledger import Account
 from rl_trader.live.decider import Decider, Decision, Leg
 from rl_trader.live.deployment import Deployment, Series, load_deployment
-from rl_trader.live.observer import AccountAtClose, Observation, Observer, bars_held_after
+from rl_trader.live.holding import bars_held_after
+from rl_trader.live.observer import AccountAtClose, Observation, Observer
 from rl_trader.market import Period, SymbolTables, build_market
 from rl_trader.observation import ACCOUNT_FEATURES
 from rl_trader.observed_market import ObservedMarket, observe_market

@@ -68,11 +68,8 @@ def see_order(state: State, order: OrderSeen) -> None:
 def see_account(state: State, account: AccountSeen) -> list[Command]:
     """Take over what the exchange says of wallet and position, and let the stops follow."""
     books = state.books
-    had = books.amount
     books.wallet_balance = account.wallet_balance
     books.amount, books.entry_price = account.amount, account.entry_price
     books.isolated_wallet = account.isolated_wallet
-    if had * books.amount <= 0:
-        state.bars_held = 0
     state.note_equity()
     return guard(state) if state.is_reconciled else []

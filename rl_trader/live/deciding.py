@@ -21,8 +21,7 @@ def close_bar(state: State, event: BarClosed) -> list[Command]:
     state.decided_ms = event.open_ms
     state.mark_price, state.mark_ms = event.mark_close, event.t_ms
     state.note_equity()
-    if state.books.amount:
-        state.bars_held += 1
+    state.note_close()
     if (why := _why_not(state, event)) is not None:
         return [Alert(f"no decision on the bar of {event.open_ms}: {why}")] if not state.is_stopped else []
     state.deciding_ms = event.open_ms
@@ -60,8 +59,7 @@ def skip_bar(state: State, event: BarSkipped) -> list[Command]:
     if event.open_ms <= state.decided_ms:
         return []
     state.decided_ms = event.open_ms
-    if state.books.amount:
-        state.bars_held += 1
+    state.note_close()
     return [Alert(f"no decision on the bar of {event.open_ms}: {event.reason}")]
 
 

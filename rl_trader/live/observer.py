@@ -110,7 +110,7 @@ class Observer:
             tables: Closed klines, the mark-price candles of ``series.mark_intervals`` (of the coarser ones also the
                 one that is forming, of which the open alone is read), and settled funding, from ``needed`` on.
             account: At the close.
-            bars_held: Bars since the position was opened (:func:`bars_held_after`).
+            bars_held: Bars since the position was opened (:func:`~rl_trader.live.holding.bars_held_after`).
             taker_fee: Of the account.
             next_funding_ms: When funding is settled next, the bar's close included, as it was announced before the
                 close; None is by the interval of the terms.
@@ -194,17 +194,6 @@ class Observer:
             whole[len(whole) - len(rows) :] = rows
             check_finite(whole, self._features, market)
         return scale(rows, self._deployment.checkpoint.scaling, out=rows)
-
-
-def bars_held_after(bars_held: int, before: Decimal, amount: Decimal) -> int:
-    """Return the number of bars for which a position has been held, at the close after the one where it was counted.
-
-    Args:
-        bars_held: At the close before.
-        before: Position at the close before.
-        amount: Position now.
-    """
-    return bars_held + 1 if before * amount > 0 else 0
 
 
 def _as_floats(account: AccountAtClose, *, is_isolated: bool) -> Account:

@@ -107,8 +107,6 @@ def _compare(state: State, event: Snapshot) -> list[Command]:
 
 def _take_over_account(state: State, event: Snapshot) -> None:
     books = state.books
-    if books.amount * event.amount <= 0:
-        state.bars_held = 0
     books.wallet_balance, books.isolated_wallet = event.wallet_balance, event.isolated_wallet
     books.amount, books.entry_price = event.amount, event.entry_price
 

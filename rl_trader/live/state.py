@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from rl_trader.live.events import FillSeen, IncomeSeen
+from rl_trader.live.holding import bars_held_after
 from rl_trader.live.intents import ZERO, Intent
 from rl_trader.live.risk import Performance
 from rl_trader.live.words import IntentState, Purpose, StopKind
@@ -100,7 +101,8 @@ class State:
     mark_price: Decimal = ZERO
     deciding_ms: int | None = None  # bar that the policy is asked about
     decided_ms: int = 0  # newest bar that is decided upon, or skipped
-    bars_held: int = 0
+    bars_held: int = 0  # since the position was opened, at the newest close
+    amount_at_close: Decimal = ZERO  # position at the newest close
     stop_kind: StopKind | None = None
     stop_reason: str = ""
     holds: int = 0
@@ -156,6 +158,11 @@ class State:
     def is_stopped(self) -> bool:
         """Whether nothing is entered any more."""
         return self.stop_kind is not None
+
+    def note_close(self) -> None:
+        """Count the bars for which the position has been held, at a bar's close, as training does."""
+        self.bars_held = bars_held_after(self.bars_held, self.amount_at_close, self.books.amount)
+        self.amount_at_close = self.books.amount
 
     def note_equity(self) -> None:
         """Let the day and the peak follow the equity at the present mark price."""

@@ -20,7 +20,8 @@ from rl_trader.klines import utc
 from rl_trader.ledger import Account
 from rl_trader.live.decider import Decider, Decision
 from rl_trader.live.deployment import Deployment
-from rl_trader.live.observer import AccountAtClose, Observation, Observer, bars_held_after
+from rl_trader.live.holding import bars_held_after
+from rl_trader.live.observer import AccountAtClose, Observation, Observer
 from rl_trader.local_exchange.assembly import Assembly
 from rl_trader.local_exchange.market.recording import Recording
 from rl_trader.local_exchange.shells.memory import MemoryTransport

@@ -1,0 +1,84 @@
+"""Asks the policy: observation, decision, and the core's event of it; nothing of it can fail the trader."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from rl_trader.errors import RlTraderError
+from rl_trader.live.bar_series import BarSeries
+from rl_trader.live.commands import Decide
+from rl_trader.live.decider import Decider
+from rl_trader.live.events import Decided
+from rl_trader.live.observer import AccountAtClose, Observer
+
+
+class PolicyDesk:
+    """The policy of one deployment on the bars of one feed.
+
+    Args:
+        series: The closed bars.
+        observer: Makes observations.
+        decider: Decides on them.
+        taker_fee: Of the account, a fraction of the notional.
+        now_ms: The exchange's time.
+    """
+
+    def __init__(
+        self,
+        series: BarSeries,
+        observer: Observer,
+        decider: Decider,
+        *,
+        taker_fee: float,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._series = series
+        self._observer = observer
+        self._decider = decider
+        self._taker_fee = taker_fee
+        self._now_ms = now_ms
+        self.next_funding_ms: int | None = None  # as announced before the newest bar's end
+
+    def decide(self, command: Decide) -> Decided:
+        """Return what the policy wants; where it cannot be asked, why."""
+        account = AccountAtClose(
+            wallet_balance=command.wallet_balance,
+            amount=command.amount,
+            entry_price=command.entry_price,
+            isolated_wallet=command.isolated_wallet,
+        )
+        try:
+            observation = self._observer.observe(
+                command.open_ms,
+                self._series.tables(command.open_ms + self._series.needs.bar_ms),
+                account,
+                bars_held=command.bars_held,
+                taker_fee=self._taker_fee,
+                next_funding_ms=self.next_funding_ms,
+            )
+        except RlTraderError as error:
+            return self._fault(command.open_ms, str(error))
+        decision = self._decider.decide(observation)
+        if decision.fault:
+            return self._fault(command.open_ms, decision.fault)
+        return Decided(
+            t_ms=self._now_ms(),
+            open_ms=command.open_ms,
+            observation_sha=decision.observation_sha,
+            action=decision.action,
+            target=Decimal(repr(decision.target)),
+            reduce_amount=decision.reduce_amount,
+            open_amount=decision.open_amount,
+            fault="",
+        )
+
+    def _fault(self, open_ms: int, fault: str) -> Decided:
+        return Decided(
+            t_ms=self._now_ms(),
+            open_ms=open_ms,
+            observation_sha="",
+            action="hold",
+            target=Decimal(0),
+            reduce_amount=Decimal(0),
+            open_amount=Decimal(0),
+            fault=fault,
+        )

@@ -1,0 +1,323 @@
+"""One deployment at one venue, from the first look at the exchange to the end of the process.
+
+The parts are made here and held together: REST and its clock, the journal, the core with its workers, the streams of
+market and account, the timers. What any of them tells becomes an event of the core, in one thread. Where one of them
+fails for good, all end: what was on its way is found by the next start.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Final, Self
+
+from rl_trader.errors import ConfigError
+from rl_trader.klines import utc
+from rl_trader.live.bar_series import BarSeries, SeriesNeeds
+from rl_trader.live.calls import Calls
+from rl_trader.live.caps import Caps
+from rl_trader.live.codec import decode_event
+from rl_trader.live.commands import Decide
+from rl_trader.live.decider import Decider
+from rl_trader.live.deployment import Deployment
+from rl_trader.live.events import (
+    BarClosed,
+    BarSkipped,
+    Decided,
+    Event,
+    MarketSeen,
+    Started,
+    StopAsked,
+    TimerFired,
+)
+from rl_trader.live.gating import gate_of
+from rl_trader.live.journal import Journal
+from rl_trader.live.journal_schema import JournalIdentity
+from rl_trader.live.line_keeper import Backoff
+from rl_trader.live.market_feed import MarketFeed
+from rl_trader.live.market_news import Alive, BarLate, BarReady, FeedEvent, Stale
+from rl_trader.live.market_stream import MarketData, MarketStream
+from rl_trader.live.observer import Observer
+from rl_trader.live.policy_desk import PolicyDesk
+from rl_trader.live.preflight import Finding, Preflight, refusals
+from rl_trader.live.reading import UnreadableError, user_events
+from rl_trader.live.redaction import Redactor
+from rl_trader.live.rest import RECV_WINDOW_MS, Rest
+from rl_trader.live.risk import RiskGate
+from rl_trader.live.secrets import Credentials
+from rl_trader.live.server_clock import ServerClock
+from rl_trader.live.sockets import Dialer, MachineClock
+from rl_trader.live.state import Conduct, State
+from rl_trader.live.step import Core
+from rl_trader.live.trader import Trader
+from rl_trader.live.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
+from rl_trader.live.venue import Gate, Venue
+from rl_trader.live.wire import AiohttpTransport
+from rl_trader.observed_market import schema_warmup
+
+RESYNC_EVERY_MS: Final = 60_000  # between two looks whether the clock is to be set again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSetup:
+    """What is deployed, where, and within what bounds."""
+
+    deployment: Deployment
+    venue: Venue
+    gate: Gate
+    credentials: Credentials
+    account: str  # a name or number of it, for the journal
+    caps: Caps
+    journal: Path
+    armed_until_ms: int | None = None  # None where no money is at stake
+    seed: int = 0  # of the pauses between attempts to connect
+
+
+class RealTimers:
+    """Timers that fire by a clock.
+
+    Args:
+        clock: Waits.
+        fire: Called with the name of one that is due.
+    """
+
+    def __init__(self, clock: MachineClock, fire: Callable[[str], object]) -> None:
+        self._clock = clock
+        self._fire = fire
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def set(self, name: str, after_ms: int) -> None:
+        """Fire after a time; a timer of the same name is replaced."""
+        if (before := self._tasks.pop(name, None)) is not None:
+            before.cancel()
+        self._tasks[name] = asyncio.create_task(self._wait(name, after_ms))
+
+    async def _wait(self, name: str, after_ms: int) -> None:
+        await self._clock.sleep(after_ms)
+        self._tasks.pop(name, None)
+        self._fire(name)
+
+    def cancel(self) -> None:
+        """Fire none of them any more."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+
+class Session:
+    """A deployment at work; an async context manager.
+
+    Args:
+        setup: What is deployed.
+        tell: Told what a person should know.
+
+    Raises:
+        ConfigError: From ``__aenter__``, if the exchange or the account are not as they must be.
+    """
+
+    def __init__(self, setup: SessionSetup, tell: Callable[[str], object]) -> None:
+        self._setup, self._tell = setup, tell
+        self._clock = MachineClock()
+        self._stack = AsyncExitStack()
+        self.findings: list[Finding] = []
+        self.is_user_stream_up = False
+        self.trader: Trader | None = None
+
+    async def __aenter__(self) -> Self:
+        """Look at exchange and account, open the journal, and know what it says."""
+        setup = self._setup
+        self._transport = AiohttpTransport(setup.gate)
+        self._stack.push_async_callback(self._transport.close)
+        self._server_clock = ServerClock(self._clock.monotonic_ms)
+        self._rest = Rest(
+            setup.venue,
+            self._transport,
+            self._server_clock,
+            redactor=Redactor(),
+            credentials=setup.credentials,
+        )
+        try:
+            await self._check()
+            self._journal = Journal.open(setup.journal, self._identity())
+            self._stack.callback(self._journal.close)
+            self.trader = self._make_trader()
+            await self._stack.enter_async_context(self.trader)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End; the position stays, with the stop that rests at the exchange."""
+        if self._timers is not None:
+            self._timers.cancel()
+        await self._stack.aclose()
+
+    _timers: RealTimers | None = None
+
+    async def _check(self) -> None:
+        if not await self._rest.synchronise():
+            rest = self._setup.venue.rest
+            raise ConfigError(f"the exchange at {rest} must tell its time and does not; see whether it can be reached")
+        preflight = Preflight(self._rest, self._setup.deployment, self._skew_ms())
+        self.findings = await preflight.check()
+        if against := refusals(self.findings):
+            raise ConfigError("; ".join(against))
+
+    def _skew_ms(self) -> int:
+        """Return by how much the machine's clock differs from what it was set by; its error, since it is monotonic."""
+        return self._server_clock.error_ms or 0
+
+    def _identity(self) -> JournalIdentity:
+        setup = self._setup
+        return JournalIdentity(
+            mode=setup.venue.name.value, account=setup.account, checkpoint=setup.deployment.policy_sha256
+        )
+
+    def _make_trader(self) -> Trader:
+        setup, deployment = self._setup, self._setup.deployment
+        self.series = BarSeries(
+            SeriesNeeds(
+                terms=deployment.terms,
+                interval=deployment.interval,
+                num_bars=schema_warmup(deployment.schema) + 1,
+                mark_intervals=deployment.series.mark_intervals,
+            )
+        )
+        self.desk = PolicyDesk(
+            self.series,
+            Observer(deployment),
+            Decider(deployment),
+            taker_fee=deployment.terms.taker_fee,
+            now_ms=self._server_clock.now_ms,
+        )
+        self._timers = RealTimers(self._clock, self._fire)
+        calls = Calls(
+            self._rest,
+            deployment.symbol,
+            now_ms=self._server_clock.now_ms,
+            recv_window_ms=RECV_WINDOW_MS,
+            stop_on_mark=deployment.trading.stop_trigger == "mark",
+            is_user_stream_healthy=lambda: self.is_user_stream_up,
+        )
+        core = Core(
+            State(conduct_of(deployment)), gate_of(RiskGate(setup.caps), deployment.terms, setup.armed_until_ms)
+        )
+        for stored in self._journal.events():
+            core.step(decode_event(stored.kind, stored.body))
+        latched = self._journal.latched_stops()
+        return Trader(
+            core,
+            self._journal,
+            calls,
+            self._timers,
+            decide=self._decide,
+            tell=self._tell,
+            session_ms=self._clock.monotonic_ms,
+            latched_seq=latched[-1].seq if latched else None,
+        )
+
+    # At work
+
+    async def run(self) -> None:
+        """Trade until it is cancelled."""
+        assert self.trader is not None
+        self._happen([Started(t_ms=self._now(), epoch=self._journal.epoch)])
+        chance = Random(self._setup.seed).random
+        dialer = Dialer(self._setup.gate, self._setup.venue.streams)
+        self._stack.push_async_callback(dialer.close)
+        feed = MarketFeed(self.series)
+        data = MarketData([feed], self._rest, self._clock, self._take_market)
+        deployment = self._setup.deployment
+        streams = [(deployment.symbol, deployment.interval)]
+        market = MarketStream(dialer, streams, data.take, self._clock, Backoff(chance))
+        self._user_stream = UserStream(dialer, self._rest, self._take_account, self._clock, Backoff(chance))
+        async with asyncio.TaskGroup() as group:
+            for work in (data.run(), market.run(), self._user_stream.run(), self._keep_clock()):
+                group.create_task(work)
+
+    def ask_to_stop(self, kind: str, reason: str, by: str) -> None:
+        """Enter no more (HALT), or close everything (KILL)."""
+        self._happen([StopAsked(t_ms=self._now(), kind=kind, reason=reason, by=by)])
+
+    def _decide(self, command: Decide) -> Decided:
+        decided = self.desk.decide(command)
+        wanted = (
+            decided.fault or f"target {decided.target:+g}, orders {decided.reduce_amount} and {decided.open_amount}"
+        )
+        self._tell(f"bar of {utc(command.open_ms)}: position {command.amount}, {wanted}")
+        return decided
+
+    async def _keep_clock(self) -> None:
+        while True:
+            await self._clock.sleep(RESYNC_EVERY_MS)
+            if self._server_clock.is_stale:
+                await self._rest.synchronise()
+
+    async def _take_market(self, news: FeedEvent) -> None:
+        now = self._now()
+        match news:
+            case BarReady():
+                self.desk.next_funding_ms = news.next_funding_ms
+                tables = self.series.tables(news.open_time + self.series.needs.bar_ms)
+                mark = next((table for table in tables.mark_prices.values() if len(table)), tables.klines)
+                closed = BarClosed(
+                    t_ms=now,
+                    open_ms=news.open_time,
+                    close=Decimal(news.bar["close"]),
+                    mark_close=Decimal(repr(float(mark["close"].iloc[-1]))),
+                )
+                self._happen([closed])
+                self._journal.flush()
+            case BarLate():
+                self._happen([BarSkipped(t_ms=now, open_ms=news.open_time, reason=news.reason)])
+            case Alive():
+                self._happen([MarketSeen(t_ms=now, is_alive=True, mark_price=Decimal(news.mark))])
+            case Stale():
+                self._happen([MarketSeen(t_ms=now, is_alive=False, mark_price=Decimal(0))])
+            case _:
+                self._tell(str(news))
+
+    async def _take_account(self, item: UserItem) -> None:
+        match item:
+            case UserEvent():
+                try:
+                    self._happen(user_events(item.payload, self._setup.deployment.symbol))
+                except UnreadableError as error:
+                    self._tell(f"an event of the account could not be read: {error}")
+                    self._fire("poll")
+            case AccountGap():
+                self.is_user_stream_up = True
+                self._fire("poll")
+            case UserStreamDown():
+                self.is_user_stream_up = False
+
+    def _fire(self, name: str) -> None:
+        self._happen([TimerFired(t_ms=self._now(), name=name)])
+
+    def _happen(self, events: Iterable[Event]) -> None:
+        assert self.trader is not None
+        for event in events:
+            self.trader.happen(event)
+
+    def _now(self) -> int:
+        return self._server_clock.now_ms()
+
+
+def conduct_of(deployment: Deployment) -> Conduct:
+    """Return how a deployment's core trades."""
+    trading, terms = deployment.trading, deployment.terms
+    return Conduct(
+        symbol=deployment.symbol,
+        bar_ms=deployment.interval_ms,
+        tick_size=terms.tick_size,
+        step_size=terms.step_size,
+        stop_loss=None if trading.stop_loss is None else Decimal(repr(trading.stop_loss)),
+        take_profit=None if trading.take_profit is None else Decimal(repr(trading.take_profit)),
+    )
