@@ -61,7 +61,7 @@ def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     state.note_equity()
     commands += _foreign_orders(state, event)
     commands += look_for_missing(state, event)
-    if state.stop_kind is StopKind.KILL:
+    if state.stop_kind is StopKind.KILL and state.books.amount:
         return [*commands, *flatten(state, "killed")]
     return [*commands, *_orphans(state, event), *guard(state)]
 
