@@ -1,10 +1,9 @@
-"""Trade a run's checkpoint on Binance USD-M futures: ``python -m scripts.deploy RUN``.
+"""Trade a run's checkpoint on paper: ``python -m scripts.deploy RUN --caps FILE``.
 
-The venue is an address. Paper is the default: the trader is the one of demo and live, and trades on a local exchange
-that is running already (``python -m scripts.local_exchange``; give its addresses with --rest and --streams), where no
-money is at stake. Keys come from the environment (RL_TRADER_PAPER_API_KEY and RL_TRADER_PAPER_API_SECRET; of
-demo likewise), a
-keyring, or a file that only you can read, never from the command line.
+The venue is an address: a local exchange that is running already (``python -m scripts.local_exchange``), where no money
+is at stake. The trader knows it as it would know any venue, by REST and streams. The account's keys come from the
+environment (RL_TRADER_PAPER_API_KEY and RL_TRADER_PAPER_API_SECRET), a keyring, or a file that only you can read, never
+from the command line. Ctrl-C ends it; a position stays, with the stop that rests at the exchange.
 """
 
 import asyncio
@@ -29,9 +28,8 @@ DEFAULT_STREAMS: Final = "ws://127.0.0.1:8550"
 def _parser() -> Parser:
     parser = Parser(prog="scripts.deploy", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, or of one of its checkpoints")
-    parser.add_argument("--mode", default="paper", choices=("paper", "demo"), help="venue (default: %(default)s)")
-    parser.add_argument("--rest", default=DEFAULT_REST, help="of paper: address of REST (default: %(default)s)")
-    parser.add_argument("--streams", default=DEFAULT_STREAMS, help="of paper: of WebSockets (default: %(default)s)")
+    parser.add_argument("--rest", default=DEFAULT_REST, help="address of REST (default: %(default)s)")
+    parser.add_argument("--streams", default=DEFAULT_STREAMS, help="address of WebSockets (default: %(default)s)")
     parser.add_argument("--symbol", help="of a run that has several")
     parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="which (default: %(default)s)")
     parser.add_argument("--caps", type=Path, required=True, help="JSON file of what no order may exceed")
@@ -59,10 +57,10 @@ def _setup(arguments: "Namespace") -> "SessionSetup":
     from rl_trader.live.deployment import load_deployment
     from rl_trader.live.secrets import load_credentials, system_keyring
     from rl_trader.live.session import SessionSetup
-    from rl_trader.live.venue import DEMO, Gate, Venue
+    from rl_trader.live.venue import Gate, Venue
 
     deployment = load_deployment(arguments.run, arguments.symbol, arguments.checkpoint)
-    venue = DEMO if arguments.mode == "demo" else Venue.paper(arguments.rest, arguments.streams)
+    venue = Venue.paper(arguments.rest, arguments.streams)
     return SessionSetup(
         deployment=deployment,
         venue=venue,
@@ -70,7 +68,7 @@ def _setup(arguments: "Namespace") -> "SessionSetup":
         credentials=load_credentials(venue.name, os.environ, arguments.keys, system_keyring()),
         account=arguments.account,
         caps=load_caps(arguments.caps).caps,
-        journal=arguments.journal or arguments.run / f"{arguments.mode}-{arguments.account}.journal",
+        journal=arguments.journal or arguments.run / f"paper-{arguments.account}.journal",
     )
 
 
