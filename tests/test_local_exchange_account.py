@@ -433,6 +433,12 @@ def test_a_deleveraging_is_told_as_a_force_order_of_its_own_kind() -> None:
     assert stage.get("forceOrders", autoCloseType="LIQUIDATION") == []
 
 
+def test_an_order_of_the_accounts_own_is_no_force_order_whatever_it_is_called() -> None:
+    stage = AccountStage()
+    stage.order("BUY", "0.1", newClientOrderId="autoclose-1")
+    assert stage.get("forceOrders") == []
+
+
 # Weights
 
 

@@ -21,6 +21,7 @@ from rl_trader.local_exchange.engine.forced import (
     shown_liquidation_price,
     solve_safe_range,
 )
+from rl_trader.local_exchange.engine.placing import check_client_id
 from rl_trader.local_exchange.engine.trader import Trader
 from rl_trader.local_exchange.engine.words import (
     AlgoStatus,
@@ -304,11 +305,21 @@ def test_a_deleveraging_is_told_as_an_order_of_its_own_and_costs_no_fee() -> Non
     _, modest, _ = crowd(floor)
     floor.open_bar("93")
     order = list(modest.orders.values())[-1]
-    assert order.client_order_id.startswith("adl_autoclose")
+    assert order.client_order_id == f"adl_autoclose_{floor.state.now_ms}{order.order_id % 1_000_000:06d}"
     assert (modest.fills[-1].commission, modest.fills[-1].is_maker, order.close_position) == (D(0), False, False)
     assert [trade.is_buyer_maker for trade in floor.exchange.quotes[A].tape][-3:] == [True, False, False]
     assert told(modest) == ["NEW NEW", "account ORDER", "CALCULATED FILLED 6"]
     assert [seen.side for seen in floor.exchange.force_orders] == [Side.SELL]
+
+
+def test_ids_of_forced_orders_are_of_the_form_that_ids_must_have() -> None:
+    floor = Floor(fund="3")
+    loser, modest, _ = crowd(floor)
+    floor.open_bar("93")
+    ids = [list(trader.orders.values())[-1].client_order_id for trader in (loser, modest)]
+    assert [client_id.rstrip("0123456789") for client_id in ids] == ["autoclose-", "adl_autoclose_"]
+    for client_id in ids:
+        check_client_id(client_id)
 
 
 def test_a_fund_that_can_pay_deleverages_nobody() -> None:

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,8 @@ from rl_trader.klines import INTERVAL_MS, parse_date, resample
 from rl_trader.local_exchange.books.inputs import Conduct
 from rl_trader.local_exchange.engine.exchange import Exchange
 from rl_trader.local_exchange.engine.quotes import PublicTrade, Quotes
+from rl_trader.local_exchange.market import candles as candles_module
+from rl_trader.local_exchange.market.amounts import BarAmounts
 from rl_trader.local_exchange.market.candles import Candles, Series
 from rl_trader.local_exchange.market.happenings import (
     BarClosed,
@@ -603,6 +607,38 @@ def test_windows_ask_as_the_exchange_understands_them() -> None:
     assert numbers(Window(3, since_ms=START + 9 * BAR)) == []
     assert numbers(Window(3, since_ms=START + 5 * BAR, until_ms=START)) == []
     assert numbers(Window(3, until_ms=START - 1)) == []
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_asked_before_changes_no_candle(seed: int, is_recorded: bool) -> None:
+    bars = random_bars(30, seed)
+    extras = {"trades": [100.0] * 30, "quote_volume": [5e4 * float(bar.split()[4]) for bar in bars]}
+    made = recording(bars, "1m", skipped=(9, 10, 17), extras=extras if is_recorded else None)
+    asked = History(made)
+    random = Random(seed)
+    for _ in range(150):
+        series, interval = random.choice(list(Series)), random.choice(("1m", "3m", "5m", "15m", "1h"))
+        moment, window = random.randrange(START, made.end_ms), Window(random.randint(1, 8))
+        found, fresh = (each.klines(series, interval, window, moment) for each in (asked, History(made)))
+        assert all(np.array_equal(ours, theirs) for ours, theirs in zip(found, fresh, strict=True))
+
+
+@pytest.mark.parametrize(("interval", "num_reads"), [("1m", 1), ("5m", 1), ("1h", 2)])
+def test_a_forming_candle_reads_its_bars_once_however_often_it_is_asked_for(
+    interval: str, num_reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recording(random_bars(60, 5), "1m")
+    history, reads = History(made), []
+
+    def read(*arguments: Any) -> BarAmounts:
+        reads.append(arguments)
+        return BarAmounts(*arguments)
+
+    monkeypatch.setattr(candles_module, "BarAmounts", read)
+    for elapsed in range(1, 50):
+        history.klines(Series.LAST, interval, Window(1), START + 38 * MINUTE + elapsed * 1000)
+    assert len(reads) == num_reads  # of an hour also those of the five minutes that are kept, all of them at once
 
 
 def test_a_hole_has_no_candles_and_a_long_candle_has_both_sides_of_it() -> None:

@@ -788,7 +788,7 @@ def check_form(response: Response) -> None:
         assert body["msg"]
 
 
-@settings(max_examples=3_000)
+@settings(max_examples=1_500)
 @given(methods, paths, queries, bodies, headers, st.booleans())
 def test_no_request_raises_or_is_answered_in_another_form(
     method: str, path: str, query: str, body: bytes, names: dict[str, str], is_signed_well: bool
@@ -820,7 +820,7 @@ frames = st.one_of(
 )
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=600)
 @given(frames)
 def test_no_frame_raises_or_is_answered_in_another_form(text: str) -> None:
     answer = frame(SmallVenue(), text)

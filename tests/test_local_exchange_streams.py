@@ -1,23 +1,28 @@
 """Streams of market data: names, payloads against the documented ones, and what the hub publishes when."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import aclosing
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from rl_trader.local_exchange.assembly import Setup
 from rl_trader.local_exchange.engine.orders import Order
 from rl_trader.local_exchange.engine.words import OrderType, PositionSide, Prevention, PriceMatch, Side, TimeInForce
 from rl_trader.local_exchange.market.candles import Series
 from rl_trader.local_exchange.market.history import Window
 from rl_trader.local_exchange.market.intervals import INTERVALS
 from rl_trader.local_exchange.market.replay import SmoothReplay
+from rl_trader.local_exchange.shells.local import LocalExchange
 from rl_trader.local_exchange.streams.names import Category, Kind, parse_stream
-from rl_trader.order_book import OrderBook
+from rl_trader.order_book import OrderBook, follow_order_book
 from tests.stream_stage import BAR_MS, NUM_BARS, Stage, documented, shape
 
 MARKET_DATA = {  # our names -> the documented ones
@@ -450,6 +455,31 @@ def test_a_snapshot_of_any_moment_is_joined_by_the_next_event() -> None:
             book.apply_event(event)
         assert book.is_in_sync or not stage.messages
         assert not book.is_in_sync or tuple(book.best_bid or ()) == stage.market.book("BTCUSDT").bids[0]
+
+
+def test_a_book_that_is_followed_over_sockets_is_the_exchanges() -> None:
+    async def follow(local: LocalExchange) -> None:
+        venue = local.assembly.venue
+
+        def move() -> None:
+            local.to_next_open()
+            local.advance(venue.market_ms() + 1_000)  # so that the open is told, too, which has a slot of its own
+
+        async with (
+            aiohttp.ClientSession() as session,
+            aclosing(follow_order_book("EMBEDDED", local.url, local.ws_url, session)) as books,
+        ):
+            for _ in range(3):
+                following = asyncio.ensure_future(anext(books))
+                while not following.done():
+                    await asyncio.to_thread(move)
+                    await asyncio.sleep(0.02)
+                book = await following
+                while (book.bids(), book.asks()) != venue.market.book("EMBEDDED"):  # or time is up
+                    await anext(books)
+
+    with LocalExchange(Setup()) as local:
+        asyncio.run(asyncio.wait_for(follow(local), 30.0))
 
 
 def test_update_ids_grow_and_each_event_names_the_one_before() -> None:

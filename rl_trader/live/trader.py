@@ -7,7 +7,6 @@ order. Nothing here knows what time it is: clocks and timers are given.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Protocol
 
 from rl_trader.live.calls import Calls
@@ -84,9 +83,13 @@ class Trader:
         """End the workers; what they were about to do is found by the next start."""
         for worker in self._workers:
             worker.cancel()
-        for worker in self._workers:
-            with suppress(asyncio.CancelledError):
-                await worker
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def watch(self) -> None:
+        """Wait until a worker fails, and raise what it has died of: without it orders would wait for ever."""
+        done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
+        for worker in done:
+            worker.result()
 
     def happen(self, event: Event) -> None:
         """Let an event happen: the core steps, it is journalled, and what is commanded is set going."""

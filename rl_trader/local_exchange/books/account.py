@@ -40,7 +40,9 @@ class Account:
 
     def __init__(self, wallet_balance: Decimal) -> None:
         if not (is_number(wallet_balance) and wallet_balance >= 0):
-            raise ConfigError(f"wallet_balance must be a number from 0 and is {wallet_balance}; choose one")
+            raise ConfigError(
+                f"wallet_balance must be a number from 0, below 1e14, and is {wallet_balance}; choose one"
+            )
         self.wallet_balance = wallet_balance  # the sum of all bookings
         self.positions: dict[str, Position] = {}  # of every symbol that is set
         self._settings: dict[str, SymbolSetting] = {}

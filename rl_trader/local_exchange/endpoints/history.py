@@ -132,7 +132,8 @@ def force_orders(call: Call) -> list[Answer]:
     beginnings = tuple(_FORCED.values()) if kind is None else (_FORCED[kind],)
 
     def is_wanted(order: Order) -> bool:
-        return order.client_order_id.startswith(beginnings) and symbol in (None, order.symbol)
+        is_of_kind = order.is_forced and order.client_order_id.startswith(beginnings)
+        return is_of_kind and symbol in (None, order.symbol)
 
     orders = [order for order in call.trader.orders.values() if is_wanted(order) and span.holds(order.time_ms)]
     rows = page(orders, call.whole("limit"), is_from_start=call.maybe_whole("startTime") is not None)

@@ -12,7 +12,7 @@ Prices in USDT per unit of the base asset, money in USDT.
 
 from decimal import Decimal
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rl_trader.local_exchange.books.liquidation import (
     INFINITE,
@@ -48,6 +48,8 @@ from rl_trader.local_exchange.engine.words import (
     TimeInForce,
     UpdateReason,
 )
+
+_FORCED_IDS: Final = 1_000_000  # that differ at one instant
 
 
 class SafeRange(NamedTuple):
@@ -153,7 +155,7 @@ def liquidate_position(state: State, trader: Trader, symbol: str, side: Position
     bankruptcy = bankruptcy_price(trader.books, slot)
     lines = liquidate(trader.books, slot, mark, state.marks)
     signed = trader.position(slot).amount - held
-    order = _forced_order(state, trader, symbol, side, signed, mark, f"autoclose-{state.now_ms}")
+    order = _forced_order(state, trader, symbol, side, signed, mark, "autoclose-")
     quotes = state.quotes[symbol]
     public = quotes.record_trade(state.now_ms, mark, abs(signed), is_buyer_maker=signed < 0)
     fill = note_trade(
@@ -183,13 +185,13 @@ def _cancel_orders(state: State, trader: Trader, symbol: str) -> None:
 
 
 def _forced_order(
-    state: State, trader: Trader, symbol: str, side: PositionSide, signed: Decimal, price: Decimal, client_id: str
+    state: State, trader: Trader, symbol: str, side: PositionSide, signed: Decimal, price: Decimal, prefix: str
 ) -> Order:
     """Return the order that a forced trade is told by, kept and not open."""
     order_id = state.next_order_id
     order = Order(
         order_id=order_id,
-        client_order_id=f"{client_id}{order_id}",
+        client_order_id=f"{prefix}{state.now_ms}{order_id % _FORCED_IDS:06d}",  # of the exchange's own form
         symbol=symbol,
         side=Side.BUY if signed > 0 else Side.SELL,
         type=OrderType.LIMIT,
@@ -205,6 +207,7 @@ def _forced_order(
         time_ms=state.now_ms,
         update_ms=state.now_ms,
         orig_type=OrderType.LIMIT,
+        is_forced=True,
     )
     state.keep_order(trader, order)
     tell_order(state, trader, order, Execution.NEW)
@@ -231,7 +234,7 @@ def _deleverage(state: State, loser: Trader, symbol: str, signed: Decimal, gap: 
         amount = min(needed, abs(held))
         needed -= amount
         closing = (-amount).copy_sign(-held)
-        order = _forced_order(state, trader, symbol, side, closing, price, f"adl_autoclose_{state.now_ms}")
+        order = _forced_order(state, trader, symbol, side, closing, price, "adl_autoclose_")
         public = state.quotes[symbol].record_trade(state.now_ms, price, amount, is_buyer_maker=closing < 0)
         fill = book_trade(state, trader, order, amount, price, public.trade_id, is_maker=False, rate=ZERO)
         tell_trade(state, trader, order, fill, Execution.CALCULATED)

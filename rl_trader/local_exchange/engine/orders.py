@@ -66,6 +66,7 @@ class Order:
     working_type: WorkingType = WorkingType.CONTRACT_PRICE
     price_protect: bool = False
     algo_id: int | None = None
+    is_forced: bool = False  # by liquidation or deleveraging
     status: Status = Status.NEW
     executed: Decimal = ZERO
     quote: Decimal = ZERO  # USDT that were traded for it

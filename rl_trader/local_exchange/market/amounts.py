@@ -46,57 +46,55 @@ def traded_units(volume: int, elapsed_ms: int, interval_ms: int) -> int:
     return math.ceil(volume * (elapsed_ms / interval_ms))
 
 
-def amounts_between(
-    recording: Recording, rows: NDArray[np.intp], since: NDArray[np.int64], until: NDArray[np.int64]
-) -> Amounts:
-    """Return what is traded in parts of bars.
+class BarAmounts:
+    """Bars of a recording, of which parts are asked for.
 
     Args:
         recording: Of the bars.
-        rows: The bar (num_parts,) of each part.
-        since: Milliseconds (num_parts,) of the bar that have passed when the part begins.
-        until: When it ends.
+        rows: Of them (num_bars,); a bar may come several times.
     """
-    bars = _Bars(recording, rows)
-    return Amounts(*(end - begin for begin, end in zip(bars.traded(since), bars.traded(until), strict=True)))
-
-
-class _Bars:
-    """Bars of a recording, a row of each array a bar."""
 
     def __init__(self, recording: Recording, rows: NDArray[np.intp]) -> None:
         self._interval_ms = recording.interval_ms
+        self._bounds = np.array(leg_bounds(self._interval_ms))
+        self._corners_ms = np.array(corner_offsets(self._interval_ms))
+        self._legs_ms = np.diff(self._corners_ms)
         self._corners = last_corners(recording.bars[rows])
+        self._rises = np.diff(self._corners, axis=1)
         self._volume = volume_units(recording, rows)
-        self._trades = self._num_trades(recording, rows)
+        self._unit_ms = self._interval_ms / np.maximum(self._volume, 1)[:, None]
+        self._counts = np.array((self._volume, self._num_trades(recording, rows)))[:, None]  # (2, 1, num_bars)
         self._bought = self._bought_shares(recording, rows)
-        self._quote_scale = self._units_of_quote(recording, rows)
+        self._quote_scale = self._units_of_quote(recording, rows)[:, None]
 
-    def traded(self, elapsed: NDArray[np.int64]) -> Amounts:
-        """Return what is traded after an elapsed time (num_bars,) of each bar."""
-        volume, quote = self._legs(elapsed)
-        quote_units = quote * self._quote_scale[:, None]
-        return Amounts(
-            self._spread(self._volume, elapsed),
-            _whole(quote_units.sum(axis=1)),
-            self._spread(self._trades, elapsed),
-            _whole((self._bought * volume).sum(axis=1)),
-            _whole((self._bought * quote_units).sum(axis=1)),
-        )
+    def between(self, since: NDArray[np.int64], until: NDArray[np.int64]) -> Amounts:
+        """Return what is traded in a part of each bar.
+
+        Args:
+            since: Milliseconds (num_bars,) of each bar that have passed when its part begins.
+            until: When it ends.
+        """
+        elapsed = np.array((since, until))
+        counts = self._spread(self._counts, elapsed)
+        volume, trades = counts[:, 1] - counts[:, 0]
+        units, quote = self._legs(elapsed)
+        quote = quote * self._quote_scale
+        sums = np.array((quote, self._bought * units, self._bought * quote)).sum(axis=-1)
+        whole = np.rint(sums).astype(np.int64)
+        quote_volume, taker_buy_volume, taker_buy_quote = whole[:, 1] - whole[:, 0]
+        return Amounts(volume, quote_volume, trades, taker_buy_volume, taker_buy_quote)
 
     def _legs(self, elapsed: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return units of volume on each leg (num_bars, 3), and the sum of the prices that they are traded at.
+        """Return units of volume on each leg (num_times, num_bars, 3), and the sum of the prices they are traded at.
 
         The price is a straight line on a leg, so that the sum is the units times the price at their middle.
         """
-        passed = [self._spread(self._volume, np.minimum(elapsed, bound)) for bound in leg_bounds(self._interval_ms)]
-        traded = np.stack(passed, axis=1)
-        units = np.diff(traded, axis=1).astype(np.float64)
-        unit_ms = self._interval_ms / np.maximum(self._volume, 1)[:, None]
-        middle_ms = (traded[:, :-1] + (units - 1.0) / 2.0) * unit_ms
-        corners_ms = np.array(corner_offsets(self._interval_ms))
-        share = np.clip((middle_ms - corners_ms[:-1]) / np.diff(corners_ms), 0.0, 1.0)
-        return units, units * (self._corners[:, :-1] + np.diff(self._corners, axis=1) * share)
+        traded = self._spread(self._volume[:, None], np.minimum(elapsed[..., None], self._bounds))
+        before = traded[..., :-1]
+        units = (traded[..., 1:] - before).astype(np.float64)
+        middle_ms = (before + (units - 1.0) / 2.0) * self._unit_ms
+        share = np.minimum(np.maximum((middle_ms - self._corners_ms[:-1]) / self._legs_ms, 0.0), 1.0)
+        return units, units * (self._corners[:, :-1] + self._rises * share)
 
     def _spread(self, total: NDArray[np.int64], elapsed: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.ceil(total * (elapsed / self._interval_ms)).astype(np.int64)
@@ -105,8 +103,8 @@ class _Bars:
         """Return how many units of quote volume a unit of volume at a price of 1 is."""
         derived = 10.0 ** (recording.quote_places - recording.amount_places)
         recorded = _extra(recording, "quote_volume", rows) * 10.0**recording.quote_places
-        _, quote = self._legs(np.full(len(rows), self._interval_ms))
-        return np.where(np.isnan(recorded), derived, recorded / np.maximum(quote.sum(axis=1), _LEAST))
+        _, quote = self._legs(np.full((1, len(rows)), self._interval_ms))
+        return np.where(np.isnan(recorded), derived, recorded / np.maximum(quote[0].sum(axis=1), _LEAST))
 
     def _num_trades(self, recording: Recording, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         derived = np.minimum(self._volume, self._interval_ms // _MS_PER_SECOND)
@@ -115,10 +113,10 @@ class _Bars:
 
     def _bought_shares(self, recording: Recording, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return which share of each leg's volume takers bought (num_bars, 3)."""
-        rises = np.diff(self._corners, axis=1) > 0.0
         recorded = _extra(recording, "taker_buy_volume", rows) * 10.0**recording.amount_places
         share = np.minimum(recorded / np.maximum(self._volume, 1), 1.0)
-        return np.where(np.isnan(share)[:, None], rises, np.repeat(share[:, None], NUM_CORNERS - 1, axis=1))
+        repeated = np.repeat(share[:, None], NUM_CORNERS - 1, axis=1)
+        return np.where(np.isnan(share)[:, None], self._rises > 0.0, repeated)
 
 
 def _extra(recording: Recording, name: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -126,7 +124,3 @@ def _extra(recording: Recording, name: str, rows: NDArray[np.intp]) -> NDArray[n
     if name in recording.extras:
         return recording.extras[name][rows]
     return np.full(len(rows), np.nan)
-
-
-def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.rint(values).astype(np.int64)

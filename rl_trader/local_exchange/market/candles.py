@@ -7,7 +7,7 @@ shorter ones to the recorded bars, these to longer ones, exactly. In a hole of t
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.klines import INTERVAL_MS
-from rl_trader.local_exchange.market.amounts import amounts_between
+from rl_trader.local_exchange.market.amounts import BarAmounts
 from rl_trader.local_exchange.market.intervals import candle_opens, ending_times, opening_times
 from rl_trader.local_exchange.market.path import (
     extremes,
@@ -30,6 +30,7 @@ from rl_trader.local_exchange.wire import MONEY_PLACES
 _LEVELS: Final = ("5m", "1h")  # intervals whose candles are kept, since longer ones are made of them
 _BARS_AT_ONCE: Final = 65_536  # that are read together, so that no answer needs the whole of a long recording
 _MS_PER_SECOND: Final = 1000
+_FEW: Final = 8  # bars of which a forming candle has parts, which is asked for many times while they stay the same
 
 
 class Series(Enum):
@@ -81,7 +82,7 @@ class CandleMaker:
         self._series = series
         self.opens = cache(self._opens)  # by interval: open times of all candles that the recording reaches
         self._block = cache(self._make_block)  # by level and number
-        self._price_digits = recording.price_digits if series is Series.LAST else MONEY_PLACES
+        self._few_bars = lru_cache(_FEW)(self._make_few_bars)  # by their rows
 
     def _opens(self, interval: str) -> NDArray[np.int64]:
         times, length = self._recording.open_time, self._recording.interval_ms
@@ -116,30 +117,25 @@ class CandleMaker:
         """Return the time from the first start to the end, cut at every start and at every bar's open and end."""
         recording = self._recording
         times, length = recording.open_time, recording.interval_ms
-        if not len(starts):
-            begin = starts
-        else:
-            first, stop = np.searchsorted(times, (starts[0], end_ms))
-            begin = np.union1d(times[first:stop], starts)
+        begin = starts
+        if len(starts):
+            first, stop = np.searchsorted(times, (starts[0], end_ms)).tolist()
+            if len(starts) > 1 or first < stop:
+                begin = np.union1d(times[first:stop], starts)
         row = np.searchsorted(times, begin, side="right") - 1
-        end = np.minimum(np.append(begin[1:], end_ms)[: len(begin)], times[np.maximum(row, 0)] + length)
+        next_begin = np.empty_like(begin)
+        next_begin[:-1], next_begin[-1:] = begin[1:], end_ms
+        end = np.minimum(next_begin, times[np.maximum(row, 0)] + length)
         is_recorded = (row >= 0) & (end > begin)
         return self._read(row[is_recorded], begin[is_recorded], end[is_recorded])
 
     def _read(self, row: NDArray[np.intp], begin: NDArray[np.int64], end: NDArray[np.int64]) -> Candles:
         """Return parts of bars from a begin to an end in time."""
-        length = self._recording.interval_ms
-        bars, since = self._recording.bars[row], begin - self._recording.open_time[row]
-        until = since + (end - begin)
-        corners = _CORNERS[self._series](bars)
-        opened = prices_at(corners, since, length, self._price_digits)
-        closed = prices_at(corners, until - 1, length, self._price_digits)
-        high, low = extremes(corners, (opened, closed), since, until, length)
-        if self._series is Series.LAST:
-            return Candles(begin, opened, high, low, closed, *amounts_between(self._recording, row, since, until))
-        nothing = np.zeros(len(row), np.int64)
-        samples = -(-end // _MS_PER_SECOND) + begin // -_MS_PER_SECOND
-        return Candles(begin, opened, high, low, closed, nothing, nothing, samples, nothing, nothing)
+        bars = self._few_bars(*row.tolist()) if len(row) <= _FEW else _Bars(self._recording, self._series, row)
+        return bars.parts(begin, end)
+
+    def _make_few_bars(self, *rows: int) -> "_Bars":
+        return _Bars(self._recording, self._series, np.array(rows, np.intp))
 
     def _pieces(self, level: str | None, opens: NDArray[np.int64], end_ms: int) -> Candles:
         """Return what candles are made of: the kept candles of a level, or parts of bars."""
@@ -149,7 +145,8 @@ class CandleMaker:
         first, stop = np.searchsorted(self.opens(level), (opens[0], last_open)).tolist()
         pieces = [] if first == stop else [self._kept(level, first, stop)]
         if last_open < end_ms:
-            pieces.append(self._parts(np.array([max(last_open, int(opens[0]))], np.int64), end_ms))
+            rest = np.array([max(last_open, int(opens[0]))], np.int64)
+            pieces.append(self._pieces(self._level(INTERVAL_MS[level] - 1), rest, end_ms))
         return _joined(pieces)
 
     def _level(self, longest_ms: int) -> str | None:
@@ -176,15 +173,39 @@ class CandleMaker:
         return _BARS_AT_ONCE * self._recording.interval_ms // INTERVAL_MS[level]
 
 
+class _Bars:
+    """Bars of a recording, with what their parts are made of."""
+
+    def __init__(self, recording: Recording, series: Series, row: NDArray[np.intp]) -> None:
+        self._open_time = recording.open_time[row]
+        self._interval_ms = recording.interval_ms
+        self._corners = _CORNERS[series](recording.bars[row])
+        self._digits = recording.price_digits if series is Series.LAST else MONEY_PLACES
+        self._amounts = BarAmounts(recording, row) if series is Series.LAST else None
+
+    def parts(self, begin: NDArray[np.int64], end: NDArray[np.int64]) -> Candles:
+        """Return a part of each bar, from a begin to an end in time."""
+        since, until = begin - self._open_time, end - self._open_time
+        opened, closed = prices_at(self._corners, np.array((since, until - 1)), self._interval_ms, self._digits)
+        high, low = extremes(self._corners, (opened, closed), since, until, self._interval_ms)
+        if self._amounts is not None:
+            return Candles(begin, opened, high, low, closed, *self._amounts.between(since, until))
+        nothing = np.zeros(len(begin), np.int64)
+        samples = -(-end // _MS_PER_SECOND) + begin // -_MS_PER_SECOND
+        return Candles(begin, opened, high, low, closed, nothing, nothing, samples, nothing, nothing)
+
+
 def _joined(pieces: Sequence[Candles]) -> Candles:
+    if len(pieces) == 1:
+        return pieces[0]
     return Candles._make(map(np.concatenate, zip(*pieces, strict=True)))
 
 
 def grouped(parts: Candles, starts: NDArray[np.int64]) -> Candles:
     """Put consecutive parts together that belong to the same candle, by the candles' open times."""
-    if not len(parts.open_time):
-        return parts
     candle = np.searchsorted(starts, parts.open_time, side="right") - 1
+    if len(candle) <= 1:
+        return parts._replace(open_time=starts[candle])
     first = np.concatenate(([0], np.flatnonzero(np.diff(candle)) + 1))
     last = np.append(first[1:], len(candle)) - 1
     return Candles(

@@ -52,17 +52,17 @@ def premium_corners(bars: NDArray[np.void]) -> NDArray[np.float64]:
 def prices_at(
     corners: NDArray[np.float64], offsets: NDArray[np.int64], interval_ms: int, digits: int
 ) -> NDArray[np.float64]:
-    """Return the prices (num_bars,) at an offset of each bar, rounded to digits after the point.
+    """Return the prices at offsets of each bar, rounded to digits after the point, in the shape of the offsets.
 
     Args:
         corners: (num_bars, 4).
-        offsets: (num_bars,), from 0 to below ``interval_ms``.
+        offsets: (num_bars,) or (num_times, num_bars), from 0 to below ``interval_ms``.
         interval_ms: Length of a bar.
         digits: Of the prices.
     """
     times = np.array(corner_offsets(interval_ms))
-    leg = (offsets > times[1]).astype(np.intp) + (offsets > times[2])
-    row = np.arange(len(offsets))
+    leg = times[1:-1].searchsorted(offsets)
+    row = np.arange(offsets.shape[-1])
     begin, end = corners[row, leg], corners[row, leg + 1]
     fraction = (offsets - times[leg]) / (times[leg + 1] - times[leg])
     scale = 10.0**digits
@@ -86,15 +86,17 @@ def extremes(
         until: The offset (num_bars,) that follows it.
         interval_ms: Length of a bar.
     """
-    high, low = np.maximum(*ends), np.minimum(*ends)
-    for number, offset in enumerate(corner_offsets(interval_ms)):
-        is_inside = (since <= offset) & (offset < until)
-        high = np.where(is_inside, np.maximum(high, corners[:, number]), high)
-        low = np.where(is_inside, np.minimum(low, corners[:, number]), low)
-    return high, low
+    times = np.array(corner_offsets(interval_ms))
+    is_inside = (since[:, None] <= times) & (times < until[:, None])
+    highest = np.where(is_inside, corners, -np.inf).max(axis=1)
+    lowest = np.where(is_inside, corners, np.inf).min(axis=1)
+    return np.maximum(np.maximum(*ends), highest), np.minimum(np.minimum(*ends), lowest)
 
 
 def _corners(bars: NDArray[np.void], names: tuple[str, ...]) -> NDArray[np.float64]:
     opened, high, low, close = (bars[name] for name in names)
     rises = bars["close"] >= bars["open"]
-    return np.stack([opened, np.where(rises, low, high), np.where(rises, high, low), close], axis=1)
+    corners = np.empty((len(bars), NUM_CORNERS))
+    corners[:, 0], corners[:, 3] = opened, close
+    corners[:, 1], corners[:, 2] = np.where(rises, low, high), np.where(rises, high, low)
+    return corners

@@ -3,7 +3,9 @@
 Every candle of a subscribed interval is closed exactly once, in order, and nothing of the next one comes before.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -20,6 +22,7 @@ from rl_trader.local_exchange.streams.names import Stream
 
 _AT_ONCE: Final = 500  # candles that are asked for
 _NO_TRADE: Final = -1  # stands for the id of a trade where there is none
+_TIME_OF: Final = attrgetter("time_ms")
 
 KlineMessage = Callable[[Payload, str, int], Payload]
 TickerMessage = Callable[[Ticker, Recording, int], Payload]
@@ -83,14 +86,10 @@ class KlineFeed:
 
     def _trade_ids(self, open_time: int, close_time: int) -> tuple[int, int]:
         """Return the numbers of the first and last trade of a candle, as far as trades are remembered."""
-        first = last = _NO_TRADE
-        for trade in reversed(self._market.quotes(self._symbol).tape):
-            if trade.time_ms < open_time:
-                break
-            if trade.time_ms <= close_time:
-                first = trade.trade_id
-                last = max(last, first)
-        return first, last
+        tape = self._market.quotes(self._symbol).tape
+        first = bisect_left(tape, open_time, key=_TIME_OF)
+        stop = bisect_right(tape, close_time, key=_TIME_OF)
+        return (tape[first].trade_id, tape[stop - 1].trade_id) if first < stop else (_NO_TRADE, _NO_TRADE)
 
 
 class TickerFeed:
