@@ -168,6 +168,7 @@ def test_in_hedge_mode_with_cross_margin_both_sides_have_one_place_in_that_queue
     stage = AccountStage(accounts=("main", "other"))
     stage.post("positionSide/dual", dualSidePosition="true")
     stage.order("BUY", "0.1", positionSide="LONG")
+    assert stage.get("adlQuantile")[0]["adlQuantile"] == {"LONG": 4, "SHORT": 4, "HEDGE": 0}  # the higher one's
     stage.order("SELL", "0.1", positionSide="SHORT")
     assert stage.get("adlQuantile")[0]["adlQuantile"] == {"LONG": 4, "SHORT": 4, "HEDGE": 0}
 

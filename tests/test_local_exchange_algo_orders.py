@@ -188,6 +188,16 @@ def test_a_cancelled_conditional_order_is_forgotten_after_three_days() -> None:
     assert stage.code("GET", "algoOrder", algoId=algo) == -2013
 
 
+def test_an_expired_conditional_order_is_forgotten_after_three_days() -> None:
+    stage = AccountStage()
+    dated = {"timeInForce": "GTD", "goodTillDate": stage.now_ms + 700_000}
+    algo = stage.post("algoOrder", **STOP | dated)["algoId"]
+    stage.wait(3 * DAY)
+    assert stage.get("algoOrder", algoId=algo)["algoStatus"] == "EXPIRED"
+    stage.wait(1)
+    assert stage.code("GET", "algoOrder", algoId=algo) == -2013
+
+
 def test_conditional_orders_live_through_the_websocket_api_as_over_rest() -> None:
     stage = AccountStage()
     placed = stage.call("algoOrder.place", **STOP)["result"]

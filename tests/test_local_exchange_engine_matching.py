@@ -483,3 +483,13 @@ def test_the_decimal_context_of_the_caller_does_not_matter() -> None:
     expected = play(spread_floor())
     with localcontext(prec=5):
         assert play(spread_floor()) == expected
+
+
+def test_of_orders_at_one_price_that_the_market_passes_the_older_one_fills_first() -> None:
+    floor = Floor(half_spread="0.01")
+    late, early = floor.account(name="late"), floor.account(name="early")  # accounts are met in this order
+    floor.buy(early, "1", "99.5")
+    floor.buy(late, "1", "99.5")
+    floor.exchange.quotes[A].available = D(1)
+    floor.move("99")
+    assert (fills(late), fills(early)) == ([], [("BUY", "1", "99.5")])

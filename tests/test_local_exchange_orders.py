@@ -248,6 +248,15 @@ def test_orders_without_a_fill_are_forgotten_three_days_after_they_came_and_all_
     assert known() == [resting]
 
 
+def test_an_order_that_is_cancelled_late_is_forgotten_three_days_after_it_came_all_the_same() -> None:
+    stage = AccountStage()
+    order = stage.post("order", **LIMIT)["orderId"]
+    stage.wait(3 * DAY + 1)
+    assert stage.get("order", **BTC, orderId=order)["status"] == "NEW"
+    stage.ask("DELETE", "/fapi/v1/order", **BTC, orderId=order)
+    assert stage.code("GET", "order", **BTC, orderId=order) == -2013
+
+
 def test_all_orders_are_of_at_most_a_week_and_the_newest_unless_a_start_or_a_number_is_asked_for() -> None:
     stage = AccountStage()
     ids = []

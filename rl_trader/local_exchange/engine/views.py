@@ -104,7 +104,7 @@ def order_cost_of(trader: Trader, quotes: Quotes, position_side: PositionSide) -
 def _cost_of(
     trader: Trader, books: Account, quotes: Quotes, orders: list[Wanted], position_side: PositionSide
 ) -> Decimal:
-    """Return what orders for one position bind: of both sides, in one-way mode the dearer one."""
+    """Return what orders for one position bind: the dearer side; in hedge mode the other one opens nothing."""
     position = books.positions[slot_name(quotes.symbol, position_side)]
     leverage = trader.setting(quotes.symbol).leverage
     freed = _freed_margin(position, quotes.mark, leverage, is_isolated=trader.is_isolated(quotes.symbol))
@@ -118,7 +118,7 @@ def _cost_of(
         )
         for side in Side
     )
-    return buys + sells if trader.is_hedged else max(buys, sells)
+    return max(buys, sells)
 
 
 def _binding(trader: Trader, symbol: str, besides: Order | None) -> Iterable[Order]:

@@ -119,10 +119,10 @@ class CandleMaker:
         times, length = recording.open_time, recording.interval_ms
         begin = starts
         if len(starts):
-            first, stop = np.searchsorted(times, (starts[0], end_ms)).tolist()
+            first, stop = times.searchsorted((starts[0], end_ms)).tolist()
             if len(starts) > 1 or first < stop:
                 begin = np.union1d(times[first:stop], starts)
-        row = np.searchsorted(times, begin, side="right") - 1
+        row = times.searchsorted(begin, side="right") - 1
         next_begin = np.empty_like(begin)
         next_begin[:-1], next_begin[-1:] = begin[1:], end_ms
         end = np.minimum(next_begin, times[np.maximum(row, 0)] + length)
@@ -142,7 +142,7 @@ class CandleMaker:
         if level is None:
             return self._parts(opens, end_ms)
         last_open = int(opening_times(level, np.array([end_ms], np.int64))[0])
-        first, stop = np.searchsorted(self.opens(level), (opens[0], last_open)).tolist()
+        first, stop = self.opens(level).searchsorted((opens[0], last_open)).tolist()
         pieces = [] if first == stop else [self._kept(level, first, stop)]
         if last_open < end_ms:
             rest = np.array([max(last_open, int(opens[0]))], np.int64)
@@ -203,7 +203,7 @@ def _joined(pieces: Sequence[Candles]) -> Candles:
 
 def grouped(parts: Candles, starts: NDArray[np.int64]) -> Candles:
     """Put consecutive parts together that belong to the same candle, by the candles' open times."""
-    candle = np.searchsorted(starts, parts.open_time, side="right") - 1
+    candle = starts.searchsorted(parts.open_time, side="right") - 1
     if len(candle) <= 1:
         return parts._replace(open_time=starts[candle])
     first = np.concatenate(([0], np.flatnonzero(np.diff(candle)) + 1))

@@ -8,6 +8,7 @@ Prices in USDT per unit of the base asset, offsets in milliseconds since the bar
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -60,11 +61,12 @@ def prices_at(
         interval_ms: Length of a bar.
         digits: Of the prices.
     """
-    times = np.array(corner_offsets(interval_ms))
+    times = _corner_times(interval_ms)
     leg = times[1:-1].searchsorted(offsets)
     row = np.arange(offsets.shape[-1])
     begin, end = corners[row, leg], corners[row, leg + 1]
-    fraction = (offsets - times[leg]) / (times[leg + 1] - times[leg])
+    begins = times[leg]
+    fraction = (offsets - begins) / (times[leg + 1] - begins)
     scale = 10.0**digits
     rounded: NDArray[np.float64] = np.rint((begin + (end - begin) * fraction) * scale) / scale
     return rounded
@@ -86,11 +88,16 @@ def extremes(
         until: The offset (num_bars,) that follows it.
         interval_ms: Length of a bar.
     """
-    times = np.array(corner_offsets(interval_ms))
+    times = _corner_times(interval_ms)
     is_inside = (since[:, None] <= times) & (times < until[:, None])
     highest = np.where(is_inside, corners, -np.inf).max(axis=1)
     lowest = np.where(is_inside, corners, np.inf).min(axis=1)
     return np.maximum(np.maximum(*ends), highest), np.minimum(np.minimum(*ends), lowest)
+
+
+@cache
+def _corner_times(interval_ms: int) -> NDArray[np.int64]:
+    return np.array(corner_offsets(interval_ms), np.int64)
 
 
 def _corners(bars: NDArray[np.void], names: tuple[str, ...]) -> NDArray[np.float64]:
