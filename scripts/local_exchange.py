@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rl_trader.local_exchange.shells.http import HttpServer
 
 DEFAULT_PORT: Final = 8550
+DEFAULT_SYMBOL: Final = "BTCUSDT"
 LINES: Final = """
 # ccxt
 import re, ccxt.pro
@@ -48,9 +49,7 @@ def _parser() -> Parser:
         type=Path,
         help="folder of the store (default: the embedded market); brackets are read from it to follow",
     )
-    parser.add_argument(
-        "--symbols", default="BTCUSDT", help="of the folder, or followed; commas (default: %(default)s)"
-    )
+    parser.add_argument("--symbols", help=f"of the folder, or followed; with commas (default: {DEFAULT_SYMBOL})")
     parser.add_argument(
         "--interval", help="of the klines (default: the finest that is recorded; 1m of what is followed)"
     )
@@ -78,6 +77,12 @@ def _parser() -> Parser:
         "--missing-funding", default="refuse", choices=("refuse", "zero", "base"), help="rates that are not recorded"
     )
     parser.add_argument("--holes", default="refuse", choices=("refuse", "split"), help="bars that are not recorded")
+    parser.add_argument(
+        "--old-paths", action="store_true", help="let stream addresses without a category carry all, as before 2026"
+    )
+    parser.add_argument(
+        "--leave-out-filter", action="append", default=[], metavar="TYPE", help="of exchangeInfo; may be repeated"
+    )
     parser.add_argument("--faults", type=Path, metavar="FILE", help="plan of what goes wrong, see docs/faults.md")
     parser.add_argument("--seed", type=int, default=0, help="of keys and of the embedded market (default: %(default)s)")
     return parser
@@ -121,14 +126,23 @@ def _setup(arguments: "Namespace") -> "Setup":
     from rl_trader.config import Assumptions, Slippage
     from rl_trader.klines import parse_date
     from rl_trader.local_exchange.assembly import Setup
+    from rl_trader.local_exchange.streams.routes import UNSPLIT_BEFORE, UNSPLIT_TODAY
 
     try:
         balance = Decimal(arguments.balance)
     except InvalidOperation:
         raise ConfigError(f"--balance must be a number of USDT and is {arguments.balance!r}; correct it") from None
+    has_market = arguments.data is not None or arguments.follow is not None
+    if not has_market and (arguments.symbols or arguments.interval):
+        raise ConfigError(
+            "--symbols and --interval choose from a data folder, or what is followed, and there is neither; add --data"
+        )
+    symbols = tuple(_names((arguments.symbols or DEFAULT_SYMBOL).upper()))
+    if not symbols:
+        raise ConfigError(f"--symbols must name a symbol and is {arguments.symbols!r}; name one")
     return Setup(
         data=arguments.data,
-        symbols=tuple(_names(arguments.symbols.upper())),
+        symbols=symbols,
         interval=arguments.interval,
         since_ms=parse_date(arguments.since) if arguments.since else None,
         until_ms=parse_date(arguments.until) if arguments.until else None,
@@ -138,6 +152,8 @@ def _setup(arguments: "Namespace") -> "Setup":
         slippage=Slippage(half_spread=arguments.half_spread),
         accounts=tuple(_names(arguments.accounts)),
         balance=balance,
+        unsplit=UNSPLIT_BEFORE if arguments.old_paths else UNSPLIT_TODAY,
+        unlisted_filters=tuple(arguments.leave_out_filter),
         seed=arguments.seed,
     )
 

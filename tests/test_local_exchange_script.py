@@ -1,5 +1,6 @@
 """The script that serves a local exchange: what it prints works, Ctrl-C ends it, and it says what is wrong."""
 
+import asyncio
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import pytest
 import requests
 
@@ -165,6 +167,26 @@ def test_recorded_data_is_served_from_a_data_folder(recorded_data: Path) -> None
         assert [symbol["symbol"] for symbol in info["symbols"]] == ["BTCUSDT", "ETHUSDT"]
 
 
+def test_old_addresses_and_filters_are_a_matter_of_options() -> None:
+    with serving("--lock-step", "--old-paths", "--leave-out-filter", "POSITION_RISK_CONTROL") as served:
+        info = requests.get(f"{served.printed('REST:')}/fapi/v1/exchangeInfo", timeout=PATIENCE_S).json()
+        assert "POSITION_RISK_CONTROL" not in {each["filterType"] for each in info["symbols"][0]["filters"]}
+        assert asyncio.run(first_event_of_mark(served, "/ws/embedded@markPrice")) == "markPriceUpdate"
+    with serving("--lock-step") as served:
+        with pytest.raises(TimeoutError):  # as today: accepted, and silent
+            asyncio.run(first_event_of_mark(served, "/ws/embedded@markPrice"))
+        assert asyncio.run(first_event_of_mark(served, "/market/ws/embedded@markPrice")) == "markPriceUpdate"
+
+
+async def first_event_of_mark(served: Served, path: str) -> str:
+    """Return what a stream tells first once the market has moved."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(served.printed("WebSocket:") + path) as line:
+        async with session.post(f"{served.printed('REST:')}/local/v1/advance", params={"bars": "1"}) as answer:
+            assert answer.status == 200
+        frame = await line.receive_json(timeout=2.0)
+        return str(frame["e"])
+
+
 def test_a_port_that_is_taken_is_named_in_one_sentence(call: Call) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -190,6 +212,8 @@ def test_a_port_that_is_taken_is_named_in_one_sentence(call: Call) -> None:
         (("--frm", "2020-01-01"), "unrecognized arguments"),
         (("--missing-mark", "guess"), "invalid choice"),
         (("--seed", "-1"), "a seed from 0 on"),
+        (("--symbols", "ETHUSDT"), "choose from a data folder"),
+        (("--interval", "5m"), "choose from a data folder"),
     ],
 )
 def test_a_wrong_option_ends_the_script_with_one_sentence(call: Call, words: tuple[str, ...], named: str) -> None:

@@ -29,6 +29,8 @@ from rl_trader.local_exchange.protocol.keys import ApiKey
 from rl_trader.local_exchange.protocol.limits import Limits, LimitTerms
 from rl_trader.local_exchange.protocol.ws_api import WsApi
 from rl_trader.local_exchange.streams.hub import Hub
+from rl_trader.local_exchange.streams.names import Category
+from rl_trader.local_exchange.streams.routes import UNSPLIT_TODAY
 from rl_trader.local_exchange.venue import Venue
 from rl_trader.market import Period
 from rl_trader.store import DataStore
@@ -57,6 +59,8 @@ class Setup:
     balance: Decimal = Decimal(10_000)  # USDT of every account
     insurance_fund: Decimal | None = None  # USDT; None never ends
     limits: LimitTerms = field(default_factory=LimitTerms)
+    unsplit: frozenset[Category] = UNSPLIT_TODAY  # what stream addresses without a category carry
+    unlisted_filters: tuple[str, ...] = ()  # types that exchangeInfo leaves out, for clients that do not know them
     seed: int = 0  # of the embedded market, and of keys
 
 
@@ -68,6 +72,7 @@ class Assembly:
     dispatcher: Dispatcher
     ws_api: WsApi
     keys: tuple[ApiKey, ...]  # of the accounts, in their order
+    unsplit: frozenset[Category] = UNSPLIT_TODAY  # what stream addresses without a category carry
 
 
 class Following(NamedTuple):
@@ -149,7 +154,7 @@ def _assemble(
     session_clock: Callable[[], int] | None,
     endpoints: Iterable[Endpoint],
 ) -> Assembly:
-    market = Market(exchange, recordings, source)
+    market = Market(exchange, recordings, source, unlisted_filters=setup.unlisted_filters)
     hub = Hub(exchange, market, str(setup.seed))
     venue = Venue(
         exchange, market, hub, limits=Limits(setup.limits), session_clock=session_clock, seed=f"local {setup.seed}"
@@ -158,7 +163,7 @@ def _assemble(
         raise ConfigError("the exchange must have an account and none is named; name one")
     venue.to_next_open()
     keys = tuple(venue.open_account(name, setup.balance) for name in setup.accounts)
-    return Assembly(venue, Dispatcher(endpoints, venue), WsApi(METHODS, venue), keys)
+    return Assembly(venue, Dispatcher(endpoints, venue), WsApi(METHODS, venue), keys, setup.unsplit)
 
 
 def recordings_of(setup: Setup) -> tuple[Recording, ...]:

@@ -23,7 +23,6 @@ from rl_trader.local_exchange.shells.http import HttpServer
 from rl_trader.local_exchange.shells.pacing import Pace
 from rl_trader.local_exchange.shells.server_thread import ServerThread
 from rl_trader.local_exchange.shells.websocket import StreamRoutes
-from rl_trader.local_exchange.streams.routes import UNSPLIT_TODAY
 
 T = TypeVar("T")
 AddRoutes = Callable[[web.Application], None]
@@ -61,7 +60,7 @@ def make_server(
         added.append(_paced_by(pace))
     if plan is not None:
         return _faulty_server(assembly, plan, port, added)
-    routes = StreamRoutes(assembly.venue.hub, assembly.venue.session_ms, unsplit=UNSPLIT_TODAY)
+    routes = StreamRoutes(assembly.venue.hub, assembly.venue.session_ms, unsplit=assembly.unsplit)
     added.append(routes.add_routes)
     return HttpServer(assembly.dispatcher, ws_api=assembly.ws_api, add_routes=added, port=port)
 
@@ -71,7 +70,7 @@ def _faulty_server(assembly: Assembly, plan: FaultPlan, port: int, add_routes: l
     venue = assembly.venue
     faults = Faults(plan, venue)
     routes = StreamRoutes(
-        venue.hub, venue.session_ms, unsplit=UNSPLIT_TODAY, interceptor=faults.pass_frame, handshakes=faults
+        venue.hub, venue.session_ms, unsplit=assembly.unsplit, interceptor=faults.pass_frame, handshakes=faults
     )
     faults.attach(routes)
     venue.on_tick.append(lambda: faults.on_time(venue.market_ms()))
