@@ -30,7 +30,6 @@ def book_fill(state: State, fill: FillSeen) -> None:
         return
     state.changes.append(fill)
     books.trade_ids.add(fill.trade_id)
-    books.last_trade_id = max(books.last_trade_id, fill.trade_id)
     books.booked += fill.realized - fill.commission
     books.filled += fill.amount
     if state.now_ms // DAY_MS != state.day:

@@ -18,6 +18,7 @@ from rl_trader.live.stopping import halt
 from rl_trader.live.words import IntentState, StopKind
 
 UNIT = Decimal("1E-8")  # USDT
+SETTLED_MS = 60_000  # after which a trade is taken to be listed together with all before it
 LEAST_DIFFERENCES = 2  # readings in a row before a difference is believed
 
 
@@ -56,7 +57,7 @@ def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     commands += settle_absent(state, event, gate)
     commands += _compare(state, event)
     _take_over_account(state, event)
-    state.books.income_since_ms = event.t_ms
+    _note_read(state, event)
     state.is_reconciled = True
     state.note_equity()
     commands += _foreign_orders(state, event)
@@ -64,6 +65,14 @@ def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     if state.stop_kind is StopKind.KILL and state.books.amount:
         return [*commands, *flatten(state, "killed")]
     return [*commands, *_orphans(state, event), *guard(state)]
+
+
+def _note_read(state: State, event: Snapshot) -> None:
+    """Note up to where trades and income were read; what is younger is read once more, since it may come late."""
+    books = state.books
+    settled = [fill.trade_id for fill in event.fills if fill.t_ms <= event.t_ms - SETTLED_MS]
+    books.last_trade_id = max([books.last_trade_id, *settled])
+    books.income_since_ms = event.t_ms
 
 
 def _open_ledger(state: State, event: Snapshot) -> None:

@@ -66,7 +66,7 @@ class Books:
     opening_balance: Decimal = ZERO  # where it begins
     booked: Decimal = ZERO  # USDT since then
     filled: Decimal = ZERO  # base asset since then, with the position at its beginning
-    last_trade_id: int = 0
+    last_trade_id: int = 0  # up to which every trade was read; what events tell of may have a gap before it
     income_since_ms: int = 0  # from when on income is in the ledger
     trade_ids: set[int] = field(default_factory=set)  # of the ledger
     income_ids: set[tuple[str, int]] = field(default_factory=set)

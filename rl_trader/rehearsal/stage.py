@@ -29,19 +29,16 @@ from rl_trader.live.trader import Trader
 from rl_trader.live.user_stream import AccountGap, UserEvent, UserItem, UserStreamDown
 from rl_trader.live.venue import Venue
 from rl_trader.local_exchange.assembly import Assembly
-from rl_trader.local_exchange.faults.faults import Faults
 from rl_trader.local_exchange.market.replay import Replay
-from rl_trader.local_exchange.shells.memory import MemoryTransport
-from rl_trader.local_exchange.shells.memory_streams import MemoryStreams
-from rl_trader.local_exchange.streams.connection import as_it_is
 from rl_trader.rehearsal.hazards import Hazards, KilledError
 from rl_trader.rehearsal.market_line import MarketLine
 from rl_trader.rehearsal.memory_journal import MemoryJournal
+from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.operator import Operator
-from rl_trader.rehearsal.sockets import MemoryDialer, VirtualClock, user_stream
+from rl_trader.rehearsal.sockets import MemoryDialer, user_stream
 from rl_trader.rehearsal.timers import VirtualTimers
+from rl_trader.rehearsal.virtual_clock import VirtualClock
 from rl_trader.rehearsal.wire import MemoryWire
-from rl_trader.rehearsal.witness import Witness
 
 ADDRESS: Final = "http://127.0.0.1:1"  # of nobody: requests never leave the process
 MOST_ROUNDS: Final = 1_000  # of events that lead to events at one moment
@@ -57,7 +54,7 @@ class Stage:
         decide: The policy, asked with the time.
         gate: The risk gate.
         hazards: Of the trader's process; None is none.
-        faults: Between trader and exchange; None is none.
+        network: To the exchange; None loses nothing and takes no time.
         line: What the trader is told of the market; None is everything at once.
         operator: The person beside it; None does nothing.
     """
@@ -70,14 +67,14 @@ class Stage:
         decide: Callable[[Decide, int], Decided],
         gate: Gate,
         hazards: Hazards | None = None,
-        faults: Faults | None = None,
+        network: Network | None = None,
         line: MarketLine | None = None,
         operator: Operator | None = None,
     ) -> None:
         self.venue = assembly.venue
         self.hazards = hazards or Hazards(self._now)
         self.journal = MemoryJournal(self.hazards)
-        self.witness = Witness(self.journal, self._now, faults)
+        self.network = network or Network(assembly, VirtualClock(self._now()))
         self.alerts: list[str] = []
         self.epoch = 0
         self.is_up = False
@@ -87,12 +84,7 @@ class Stage:
         self._operator = operator or Operator()
         self._timers = VirtualTimers(self._now())
         self._clock = VirtualClock(self._now())
-        interceptor = as_it_is if faults is None else faults.pass_frame
-        self._streams = MemoryStreams(self.venue.hub, self.venue.session_ms, interceptor=interceptor)
-        if faults is not None:
-            faults.attach(self._streams)
-            self.venue.on_tick.append(lambda: faults.on_time(self._now()))
-        self._dialer = MemoryDialer(self._streams, self.venue.session_ms, self.hazards)
+        self._dialer = MemoryDialer(self.network.streams, self.venue.session_ms, self.hazards)
         self._account = assembly.keys[0].account
         self._rest = self._make_rest(assembly)
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,10 +95,9 @@ class Stage:
         now = self.venue.session_ms()
         clock.set_by([Sample(now, now, now)])
         key = assembly.keys[0]
-        transport = MemoryTransport(assembly.dispatcher, interceptor=self.witness)
         return Rest(
             Venue.paper(ADDRESS, ADDRESS.replace("http", "ws")),
-            MemoryWire(transport, self.hazards, self._dialer.pump),
+            MemoryWire(self.network, self.journal, self.hazards),
             clock,
             redactor=Redactor(),
             credentials=Credentials(key=Secret(key.key), secret=Secret(key.secret)),
@@ -181,7 +172,7 @@ class Stage:
         source = self.venue.market.source
         assert isinstance(source, Replay)
         while self._now() < end_ms:
-            wanted = [end_ms, source.next_ms, self.hazards.next_ms, *self._awaited()]
+            wanted = [end_ms, source.next_ms, self.network.clock.next_ms, *self._awaited()]
             await self._go_to(max(min(time for time in wanted if time is not None), self._now()))
             if source.is_over and self._timers.next_ms is None:
                 break
@@ -190,7 +181,8 @@ class Stage:
         """Return when the trader has something to do next, or is to be started."""
         if not self.is_up:
             return [self.hazards.down_until_ms] if self.hazards.is_dead else []
-        return [self._timers.next_ms, self._line.next_ms, self._operator.next_ms, self._now() + TICK_MS]
+        told = (self._timers.next_ms, self._line.next_ms, self._operator.next_ms)
+        return [*told, self.hazards.next_ms, self._now() + TICK_MS]
 
     async def _go_to(self, time_ms: int) -> None:
         self.venue.advance(time_ms)
@@ -218,7 +210,8 @@ class Stage:
         await self._settle()
 
     def _let_time_be(self) -> None:
-        self._streams.tick()
+        self.network.streams.tick()
+        self.network.clock.at(self._now())
         self._timers.at(self._now())
         self._clock.at(self._now())
 
@@ -253,7 +246,7 @@ class Stage:
     def listens(self) -> bool:
         """Whether an open connection carries the account's valid listen key."""
         key = self.venue.hub.listen_keys.key_of(self._account)
-        return any(key in connection.names for connection in self._streams.connections)
+        return any(key in connection.names for connection in self.network.streams.connections)
 
     # What the trader is told
 
