@@ -113,7 +113,9 @@ class FeedStage:
             return rows[: int(params["limit"])]
         length = interval_ms(str(params["interval"]))
         opens = range(-(-since // length) * length, min(until, self.time) + 1, length)
-        candles = [changed(candle(time, length), self.changes.get(time, {})) for time in opens if time not in self.missing]
+        candles = [
+            changed(candle(time, length), self.changes.get(time, {})) for time in opens if time not in self.missing
+        ]
         return candles[: int(params["limit"])]
 
     def serve(self, rounds: int = 10) -> list[FeedEvent]:
