@@ -280,4 +280,3 @@ async def _quiet() -> None:
     ready: Any = getattr(asyncio.get_running_loop(), "_ready")  # noqa: B009 - not in the types
     while ready:
         await asyncio.sleep(0)
-
