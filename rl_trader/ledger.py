@@ -257,7 +257,6 @@ def liquidation_price(account: Account, terms: Terms, brackets: Brackets) -> flo
         return 0.0
     backing = account.isolated_wallet if terms.is_isolated else account.wallet_balance
     row = bracket_of(abs(q) * account.entry_price, terms, brackets)
-    price = 0.0
     direction = 0
     while True:
         price = (backing + brackets[row, AMOUNT] - q * account.entry_price) / (abs(q) * brackets[row, RATE] - q)

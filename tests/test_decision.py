@@ -273,6 +273,13 @@ def test_the_account_part_of_a_small_balance_and_of_a_cheap_coin() -> None:
     assert part(Account(2.5, 0.01, 1_000.0, 2.0), MarketState(800.0, 3.0, 0.0))[:2] == (8.0, -4.0)
     # 100 from 0.8 with 16: liquidated at (16 - 80) / -99 = 0.646465, away by (0.8 - 0.646465) / 0.8.
     assert part(Account(1_000.0, 100.0, 0.8, 16.0), MarketState(0.8, 3.0, 0.0))[3] == 0.191919
+    # One coin is a position as any other: 1 000 / 10 000 / 2, margin 10 / 200, liquidated at 800 / 0.99 = 808.0808.
+    assert part(Account(10_000.0, 1.0, 1_000.0, 200.0))[:4] == (0.05, 0.0, 0.05, 0.191919)
+
+
+def test_a_liquidation_price_farther_than_the_price_itself_is_as_far_as_any() -> None:
+    # One coin short with 1 500 is liquidated at 2 500 / 1.01 = 2 475.2, half again as far as the price is from 0.
+    assert part(Account(10_000.0, -1.0, 1_000.0, 1_500.0))[3] == 1.0
 
 
 def test_the_account_part_in_cross_margin_is_backed_by_the_wallet() -> None:

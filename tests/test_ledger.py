@@ -355,6 +355,7 @@ def test_a_value_exceeds_a_bound_only_by_more_than_binary_fractions_miss() -> No
     # 1 000.2 * 1.05 is 1 050.21 in decimals and a little more or less in binary fractions.
     assert not ledger.exceeds(1_050.21, 1_000.2 * 1.05)
     assert not ledger.exceeds(1_000.2 * 1.05, 1_050.21)
+    assert not ledger.exceeds(0.1 + 0.2, 0.3)  # 0.30000000000000004
     assert ledger.exceeds(1_050.210001, 1_000.2 * 1.05)
     assert not ledger.exceeds(0.0, 0.0)
     assert ledger.exceeds(1e-9, 0.0)
@@ -665,6 +666,13 @@ def test_what_a_long_pays_of_funding_a_short_receives(amount: float, mark: float
     assert paid == -received == -turned
 
 
+@pytest.mark.parametrize("amount", [1.0, -1.0])
+def test_one_coin_pays_funding_out_of_its_isolated_wallet(amount: float) -> None:
+    account, cash = ledger.settle_funding(isolated(500.0, amount, 1_000.0, 200.0), 1_000.0, 0.003, one_terms())
+    assert cash == -3.0 * amount
+    assert account == (500.0 + cash, amount, 1_000.0, 200.0 + cash)
+
+
 def test_a_flat_account_settles_no_funding() -> None:
     flat = Account(100.0, 0.0, 0.0, 0.0)
     account, cash = ledger.settle_funding(flat, 1_000.0, 0.003, one_terms())
@@ -755,13 +763,22 @@ def test_a_liquidation_in_the_lowest_bracket_closes_the_position() -> None:
     assert (result.fee, result.insurance) == (-9.45, 0.0)
 
 
-def test_a_position_hardly_above_a_cap_is_reduced_by_one_step() -> None:
+def test_a_position_with_hardly_a_margin_left_is_reduced_all_the_same() -> None:
+    # 12 long at 1 000 with 0.5: 2 are sold down to the cap of 10 000, whose fee of 0.1 %, 2.0, finds half a dollar.
+    part = ledger.liquidate(isolated(500.0, 12.0, 1_000.0, 0.5), 1_000.0, one_terms(liquidation_fee=0.001), BRACKETS)
+    assert part.account == (499.5, 10.0, 1_000.0, 0.0)
+    assert (part.fee, part.insurance) == (-0.5, 0.0)
+
+
+@pytest.mark.parametrize("step_size", [0.5, 0.2])
+def test_a_position_hardly_above_a_cap_is_reduced_by_one_step(step_size: float) -> None:
     # With steps of half a coin 10 at 1 000.00000001 are over 10 000 by a hundredth of a billionth: less than what
     # binary fractions may miss a step by. Margin 99.9999999 is under 100; half a coin sold pays a fee of 0.1 %, 0.5:
-    # 99.4999999 is over 9.5 * 10 = 95.
-    terms = one_terms(liquidation_fee=0.001, step_size=0.5, amount_scale=10.0)
+    # 99.4999999 is over 9.5 * 10 = 95. With fifths 99.7999999 is over 98.
+    terms = one_terms(liquidation_fee=0.001, step_size=step_size, amount_scale=10.0)
     result = liquidated(isolated(500.0, 10.0, 1_000.0, 99.9999999), 1_000.00000001, terms, BRACKETS)
-    assert result.account == pytest.approx((499.5, 9.5, 1_000.0, 99.4999999), abs=1e-7)
+    left = (500.0 - step_size, 10.0 - step_size, 1_000.0, 99.9999999 - step_size)
+    assert result.account == pytest.approx(left, abs=1e-7)
 
 
 def test_a_position_on_a_cap_but_for_binary_fractions_is_in_the_lower_bracket() -> None:

@@ -330,6 +330,22 @@ def test_a_liquidation_cancels_the_resting_order() -> None:
     assert step.outcome["events"] == REDUCED_BY_LIQUIDATION | NOT_REACHED
 
 
+def test_an_event_that_happens_twice_in_a_bar_has_happened() -> None:
+    begun = flows.begin(FLAT, None)
+    assert flows.with_event(flows.with_event(begun, STOPPED), STOPPED).flows.events == STOPPED
+    assert flows.with_event(flows.with_event(begun, STOPPED), FILLED).flows.events == STOPPED | FILLED
+
+
+def test_a_sell_is_passed_where_it_rests_on_however_long_a_way_up() -> None:
+    # A rising bar falls to 400 and passes 1 010 on its way up. What is short from there takes its profit at 959.5 or
+    # below, where the price does not come again; its stop of 1 060.5 lies above the high.
+    bar = (1_000.0, 1_050.0, 400.0, 1_040.0)
+    step = rest(bar, -1.0, take_profit=0.05, stop_loss=0.05, stop_on_mark=False)
+    assert step.account.position_amount == -20.0
+    assert step.account.entry_price == 1_010.0
+    assert step.outcome["events"] == FILLED
+
+
 def test_ties_on_the_path_go_to_liquidation_then_stop_then_the_limit_order() -> None:
     # Long 10 adds 10 at a limit of 900, where its stop is too: stopped at 899.1 (8 986.5045 left), then bought at 900:
     # fee 1.8, margin 1 800, stop 810.

@@ -140,13 +140,13 @@ def test_a_report_fails_by_its_rate_by_a_missing_reason_and_by_missing_results()
     assert report(alive, reasons={key: "why"}).faults == ["0.0% are killed, at least 50% are wanted"]
 
 
-def test_a_reason_is_stale_when_its_mutant_is_dead_or_gone_but_not_while_it_waits() -> None:
+def test_a_reason_is_stale_when_its_mutant_is_dead_or_its_line_gone_but_not_while_it_waits_or_was_not_drawn() -> None:
     alive, dead = sum_mutant(3), sum_mutant(5, "killed")
     lives, died = (key_of(mutant, TWICE) for mutant in (alive, dead))
-    gone = lives._replace(line="a = a - b")
-    reasons = {lives: "why", died: "why", gone: "why"}
+    gone, not_drawn = lives._replace(line="a = a - b"), lives._replace(mutant="a = a / b")
+    reasons = {lives: "why", died: "why", gone: "why", not_drawn: "why"}
     assert report(alive, dead, reasons=reasons).stale == [died, gone]
-    assert report(alive, dead, reasons=reasons, num_wanted=3).stale == [died]
+    assert report(alive, dead, reasons=reasons, num_wanted=3).stale == [died, gone]
     assert "stale reason: sum.py Sum.of" in report(alive, dead, reasons=reasons).text()
 
 

@@ -458,6 +458,24 @@ def test_a_take_profit_sells_at_its_price_or_at_an_open_beyond_it() -> None:
     assert step.account == pytest.approx((10_485.245, 0.0, 0.0, 0.0), abs=1e-11)
 
 
+def test_a_stop_and_a_take_profit_are_reached_on_the_straight_way_however_far_it_goes() -> None:
+    # Last 1 000 -> 400 meets the stop of 500 at 500: 499.5, a loss of 5 005 and a fee of 2.4975.
+    fallen = (1_000.0, 1_000.0, 400.0, 450.0)
+    held = Account(10_000.0, 10.0, 1_000.0, 9_000.0)
+    (step,) = play([STILL, fallen], [0.5], held, stop_loss=0.5, stop_on_mark=False, **HOLD)
+    assert step.account == pytest.approx((4_992.5025, 0.0, 0.0, 0.0), abs=1e-11)
+    assert step.outcome["events"] == STOPPED
+
+
+@pytest.mark.parametrize("volume", [0.001, 1.0])
+def test_any_trade_takes_a_profit_and_none_takes_none(volume: float) -> None:
+    bar = (1_000.0, 1_055.0, 1_000.0, 1_020.0)
+    (step,) = play([STILL, bar], [0.5], LONG_10, volume=volume, take_profit=0.05, **HOLD)
+    assert step.outcome["events"] == TOOK_PROFIT
+    (step,) = play([STILL, bar], [0.5], LONG_10, volume=0.0, take_profit=0.05, **HOLD)
+    assert step.account == LONG_10
+
+
 def test_a_take_profit_is_reached_at_its_price() -> None:
     for high, events in ((1_050.0, TOOK_PROFIT), (1_049.9, 0)):
         (step,) = play([STILL, (1_000.0, high, 1_000.0, 1_000.0)], [0.5], LONG_10, take_profit=0.05)

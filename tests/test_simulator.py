@@ -218,6 +218,29 @@ def test_a_random_position_keeps_the_reserve_of_the_brackets_limit_free(observed
     assert (notional[held] > 294_000.0 - 0.001 * 70_000.0).all()
 
 
+def test_a_random_position_keeps_the_reserve_of_the_balance_free(observed: ObservedMarket) -> None:
+    # Leverage 5 carries 50 000, of which 98 % are 49 000; an exposure of 5 would be 50 000.
+    many = Simulator(observed, replace(TRADING, max_exposure=5.0), RANDOM, Period(), 50)
+    many.seed(np.arange(50))
+    many.reset(many.new_observations())
+    held = many.states["position_amount"] != 0.0
+    assert held.any()
+    close = observed.market.bars["close"][many.states["bar"]]
+    missing = 49_000.0 - np.abs(many.states["position_amount"]) * close
+    assert (missing[held] >= -1e-6).all()
+    assert (missing[held] <= 0.001 * close[held] + 1e-6).all()
+
+
+def test_a_new_episode_has_held_its_position_for_no_bar(observed: ObservedMarket) -> None:
+    many = simulator(observed, 20, RANDOM)
+    many.seed(np.arange(20))
+    many.states["bars_held"] = 7
+    observations = many.new_observations()
+    many.reset(observations)
+    assert (many.states["bars_held"] == 0).all()
+    assert (observations[:, -8:][:, 4] == 0.0).all()
+
+
 def test_each_thing_that_is_random_in_an_episode_has_a_draw_of_its_own(observed: ObservedMarket) -> None:
     many = simulator(observed, 5, RANDOM)
     many.seed(np.arange(5) + 40)

@@ -158,10 +158,10 @@ class Report:
 
     @property
     def stale(self) -> list[Key]:
-        """Return the reasons whose mutant is dead or gone; what has not been tested may still live."""
+        """Return the reasons whose mutant is dead, or whose line is gone; what has not been tested may still live."""
         keys = {key_of(mutant, self.sources[mutant.path]): mutant.survived for mutant in self.tested}
-        is_complete = len(self.tested) == self.num_wanted
-        return [key for key in self.reasons if not keys.get(key, not is_complete)]
+        texts = {path: plain(text) for path, text in self.sources.items()}
+        return [key for key in self.reasons if not keys.get(key, key.line in texts.get(key.file, ""))]
 
     @property
     def faults(self) -> list[str]:
