@@ -14,7 +14,7 @@ from rl_trader.live.market_feed import FeedLimits, MarketFeed
 from rl_trader.live.market_news import FeedEvent
 from rl_trader.live.market_stream import Item, MarketData, MarketStream
 from rl_trader.live.rest import Rest
-from rl_trader.live.sockets import Dialer, MachineClock, Patience
+from rl_trader.live.sockets import Caller, Dialer, MachineClock, Patience
 from rl_trader.live.user_stream import KeyLimits, UserItem, UserStream
 from rl_trader.live.venue import Gate, Venue
 from rl_trader.live.wire import AiohttpTransport
@@ -146,13 +146,13 @@ async def user_stream(
 class Market:
     """A followed market."""
 
-    def __init__(self, port: Port, line_limits: LineLimits, limits: FeedLimits, num_bars: int) -> None:
+    def __init__(self, port: Port, line_limits: LineLimits, limits: FeedLimits, caller: Caller) -> None:
         terms = load_terms("BTCUSDT")
-        needs = SeriesNeeds(terms=terms, interval="30m", num_bars=num_bars, mark_intervals=("30m",))
+        needs = SeriesNeeds(terms=terms, interval="30m", num_bars=2, mark_intervals=("30m",))
         self.feed = MarketFeed(BarSeries(needs), limits)
         self.events: Heard[FeedEvent] = Heard()
         self.items: Heard[Item] = Heard()
-        self.data = MarketData([self.feed], port.rest, port.clock, self.events.take)
+        self.data = MarketData([self.feed], caller, port.clock, self.events.take)
         self.stream = MarketStream(
             port.dialer, [("BTCUSDT", "30m")], self._take, port.clock, port.backoff(), line_limits
         )
@@ -170,9 +170,9 @@ class Market:
 
 @asynccontextmanager
 async def market(
-    port: Port, line_limits: LineLimits = CALM, limits: FeedLimits = QUICK, num_bars: int = 2
+    port: Port, line_limits: LineLimits = CALM, limits: FeedLimits = QUICK, caller: Caller | None = None
 ) -> AsyncIterator[Market]:
     """Follow BTCUSDT."""
-    followed = Market(port, line_limits, limits, num_bars)
+    followed = Market(port, line_limits, limits, caller or port.rest)
     async with running(followed.data.run(), followed.stream.run()):
         yield followed

@@ -32,7 +32,7 @@ _MS_PER_S: Final = 1_000
 _CLOSE_S: Final = 1.0  # that the other end has to say good-bye
 _LARGEST_FRAME: Final = 2**22  # bytes
 TICK_MS: Final = 50  # between two looks at the lines
-_TAKEN_AT_ONCE: Final = 64  # items, before others have their turn
+_TAKEN_AT_ONCE: Final = 1_000  # items, before others have their turn; more than come with one read of a socket
 _OVER: Final = frozenset({aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED})
 
 
