@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rl_trader import replay
+from rl_trader import path, replay
 from rl_trader.ledger import Account
 from rl_trader.state import (
     FILLED,
@@ -33,13 +33,16 @@ from rl_trader.state import (
     RUINED,
     STOPPED,
     TOOK_PROFIT,
+    Bar,
 )
 from tests.kernel_tables import (
+    BRACKETS,
     FLAT,
     Candle,
     account_of,
     bars_of,
     fundings_of,
+    one_terms,
     play,
     settings_table,
     states_of,
@@ -410,6 +413,29 @@ def test_a_stop_is_rounded_to_the_tick_toward_the_entry() -> None:
     for high, events in ((1_101.2, STOPPED), (1_101.1, 0)):
         (step,) = play([STILL, (1_000.0, high, 1_000.0, 1_050.0)], [-0.5], held, stop_loss=0.1)
         assert step.outcome["events"] == events
+
+
+@pytest.mark.parametrize("on_mark", [True, False])
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_bar_that_stays_more_than_a_tick_from_every_trigger_is_not_walked(side: float, on_mark: bool) -> None:
+    # Long from 1 000: stop 900, take-profit 1 050; short: stop 1 100, take-profit 950. 20 % of the notional back it.
+    account = LONG_10 if side > 0.0 else SHORT_10
+
+    def is_quiet(adverse: float, favourable: float, **settings: float) -> bool:
+        low, high = sorted((1_000.0 - side * adverse, 1_000.0 + side * favourable))
+        prices = (1_000.0, high, low, 1_000.0)
+        still = (1_000.0, 1_000.0, 1_000.0, 1_000.0)
+        bar = Bar(*(still if on_mark else prices), *(prices if on_mark else still), 500.0)
+        table = settings_table(stop_on_mark=on_mark, **settings)[0]
+        return path.is_quiet(account, bar, table, one_terms(), BRACKETS)
+
+    both = {"stop_loss": 0.1, "take_profit": 0.05}
+    assert is_quiet(99.8, 49.8, **both)
+    assert not is_quiet(99.9, 49.8, **both)
+    assert not is_quiet(99.8, 49.9, **both)
+    assert is_quiet(99.8, 49.9, stop_loss=0.1)
+    assert is_quiet(99.9, 49.8, take_profit=0.05)
+    assert is_quiet(150.0, 150.0)
 
 
 def test_a_gap_over_the_stop_sells_at_the_open() -> None:
