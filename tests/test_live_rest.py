@@ -82,7 +82,7 @@ ASKED: list[dict[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=str)
+@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=list(ENDPOINTS))
 def test_a_call_weighs_and_needs_what_the_local_exchange_asks_of_it(endpoint: Endpoint) -> None:
     there = SERVED_AT[endpoint.method, endpoint.url_path]
     assert there.security in SECURITY[endpoint.access]
@@ -96,7 +96,7 @@ def test_a_call_weighs_and_needs_what_the_local_exchange_asks_of_it(endpoint: En
         assert endpoint.weight_of(texts) == weight, texts
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=str)
+@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=list(ENDPOINTS))
 def test_a_call_goes_where_the_table_says_signed_as_it_says(endpoint: Endpoint) -> None:
     async def call() -> None:
         wire = Wire(WireAnswer(status=200, body=b'{"serverTime": 1700000000000}'))
