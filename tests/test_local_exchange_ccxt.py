@@ -256,8 +256,6 @@ class Streams:
     interval: str
     orders: dict[str, Any] = field(default_factory=dict)  # the latest of each, by number
     trades: dict[str, Any] = field(default_factory=dict)
-    wallets: list[Decimal] = field(default_factory=list)  # USDT, as it changed
-    positions: dict[str, Any] = field(default_factory=dict)  # the latest, by symbol
     candles: dict[int, list[float]] = field(default_factory=dict)  # the latest of each, by open time
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -275,6 +273,17 @@ class Streams:
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
 
+    @property
+    def positions(self) -> dict[str, Any]:
+        """The latest, by symbol: the client's cache, since of two updates at once watching returns the first alone."""
+        return {row["symbol"]: row for cache in (self.client.positions or {}).values() for row in cache}
+
+    @property
+    def wallets(self) -> list[Decimal]:
+        """What the client's cache has of the wallet, USDT; nothing before the first update."""
+        updates = [balance.get("info", {}) for balance in self.client.balance.values()]
+        return [Decimal(row["wb"]) for update in updates for row in update.get("a", {}).get("B", [])]
+
     def _is_watched(self) -> bool:
         clients = self.client.clients.items()
         return any("listenKey=" in url and connection.connected.done() for url, connection in clients)
@@ -289,12 +298,11 @@ class Streams:
 
     async def _balances(self) -> None:
         while True:
-            update = (await self.client.watch_balance())["info"]
-            self.wallets += [Decimal(row["wb"]) for row in update.get("a", {}).get("B", [])]
+            await self.client.watch_balance()
 
     async def _positions(self) -> None:
         while True:
-            self.positions |= {row["symbol"]: row for row in await self.client.watch_positions([self.symbol])}
+            await self.client.watch_positions([self.symbol])
 
     async def _candles(self) -> None:
         while True:
