@@ -331,8 +331,11 @@ def test_a_difference_that_nothing_explains_ends_entries(amount: str, wallet: st
     desk.begin()
     again = desk.read(amount, wallet)
     assert "it is read again" in alerts(again)
-    assert ReadAccount("a difference") in again
+    assert SetTimer("poll", 2_000) in again
+    desk.now += 9_999
+    assert "it is read again" in alerts(desk.read(amount, wallet))
     assert not desk.state.is_stopped
+    assert not any(isinstance(command, Decide) for command in desk.close_bar())
     assert words in alerts(desk.read(amount, wallet))
     assert desk.state.stop_kind is StopKind.HALT
     assert desk.state.books.amount == D(amount)  # the exchange is believed
@@ -359,12 +362,13 @@ def test_a_kill_cancels_closes_and_stays_until_a_person_resumes() -> None:
     assert (out.purpose, out.amount) == (Purpose.FLATTEN, D("-0.01"))
     desk.send(out)
     desk.answer(out)
+    desk.fill(out)
     gone = OrderSeen(t_ms=desk.now, client_id=order.client_id, order_id=7, status="CANCELED", executed=D(0))
     desk.do(gone)
     desk.hold("0")
     for event in (Started(t_ms=desk.now, epoch=2), MarketSeen(t_ms=desk.now, is_alive=True, mark_price=D(1))):
         assert places(desk.do(event)) == []
-    desk.read()
+    desk.read(wallet="999.75")
     desk.close_bar()
     assert places(desk.decide(open_="0.01")) == []
     desk.do(Resumed(t_ms=desk.now, reason="looked at it", by="a test"))

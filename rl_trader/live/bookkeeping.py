@@ -5,7 +5,7 @@ from rl_trader.live.events import AccountSeen, FillSeen, IncomeSeen, OrderSeen
 from rl_trader.live.guarding import guard
 from rl_trader.live.intents import ZERO
 from rl_trader.live.state import DAY_MS, State
-from rl_trader.live.words import IntentState
+from rl_trader.live.words import IntentState, Purpose
 
 TRANSFER = "TRANSFER"  # the exchange's word for what is deposited or withdrawn
 
@@ -24,34 +24,49 @@ _STATES = {  # the exchange's words, of orders and of conditional ones
 
 
 def book_fill(state: State, fill: FillSeen) -> None:
-    """Book a trade, unless it is booked."""
+    """Book a trade, unless it is booked, or from before the ledger has begun."""
     books = state.books
-    if fill.trade_id in books.trade_ids:
+    if not books.is_open or fill.trade_id in books.trade_ids or fill.t_ms < books.opened_ms:
         return
     state.changes.append(fill)
     books.trade_ids.add(fill.trade_id)
     books.booked += fill.realized - fill.commission
     books.filled += fill.amount
+    _note_trade(state, fill)
     if state.now_ms // DAY_MS != state.day:
         state.day, state.traded_today = state.now_ms // DAY_MS, ZERO
     state.traded_today += abs(fill.amount) * fill.price
 
 
+def _note_trade(state: State, fill: FillSeen) -> None:
+    """Note that a trade of an order was told; the exchange's lists of trades know its number alone."""
+    known = state.intents.get(fill.client_id or "")
+    if known is None:
+        known = next((i for i in state.intents.values() if i.order_id == fill.order_id), None)
+    if known is not None and known.state is not IntentState.PLANNED:
+        state.keep(known.moved(known.state, traded=known.traded + abs(fill.amount)))
+    elif fill.client_id is None and state.working():  # it may be of one that is on its way, or unknown
+        state.strangers[fill.order_id] = fill.t_ms, fill.amount
+
+
 def book_income(state: State, income: IncomeSeen) -> None:
-    """Book what is no trade, unless it is booked."""
-    key = (income.kind, income.tran_id)
-    if key not in state.books.income_ids:
-        state.changes.append(income)
-        state.books.income_ids.add(key)
-        state.books.booked += income.amount
-        if income.kind == TRANSFER:
-            state.transferred += income.amount
+    """Book what is no trade, unless it is booked, or from before the ledger has begun."""
+    books, key = state.books, (income.kind, income.tran_id)
+    if not books.is_open or key in books.income_ids or income.t_ms < books.opened_ms:
+        return
+    state.changes.append(income)
+    books.income_ids.add(key)
+    books.booked += income.amount
+    if income.kind == TRANSFER:
+        state.transferred += income.amount
 
 
 def see_order(state: State, order: OrderSeen) -> None:
     """Note where an order stands: executed amounts only grow, and an end stays an end."""
     intent = state.intents.get(order.client_id)
     found = _STATES.get(order.status)
+    if order.order_id is not None:
+        state.strangers.pop(order.order_id, None)
     if intent is None or found is None:
         return
     executed = max(intent.executed, order.executed)
@@ -61,12 +76,18 @@ def see_order(state: State, order: OrderSeen) -> None:
         return
     if intent.state is IntentState.PLANNED:  # told before the sending was noted
         intent = intent.moved(IntentState.SENT)
-    state.keep(intent.moved(found, executed=executed, order_id=order_id))
+    if intent.purpose is Purpose.STOP and found is IntentState.OPEN:
+        state.num_unguarded = 0
+    state.keep(intent.moved(found, executed=executed, order_id=order_id, num_queries=0))
 
 
 def see_account(state: State, account: AccountSeen) -> list[Command]:
-    """Take over what the exchange says of wallet and position, and let the stops follow."""
+    """Take over what the exchange says of wallet and position, and let the stops follow; what is old says nothing."""
     books = state.books
+    state.num_told += 1
+    if account.t_ms < books.told_ms:
+        return []
+    books.told_ms = account.t_ms
     books.wallet_balance = account.wallet_balance
     books.amount, books.entry_price = account.amount, account.entry_price
     books.isolated_wallet = account.isolated_wallet

@@ -143,6 +143,13 @@ class Calls:
         is_absent = outcome.kind is Kind.REJECTED and outcome.code == _NO_SUCH_ORDER
         return [Queried(t_ms=self._now_ms(), client_id=client_id, is_absent=is_absent)]
 
+    async def query_number(self, order_id: int) -> list[Event]:
+        """Ask whose an order is."""
+        outcome = classify(await self._rest.call("order.query", symbol=self._symbol, orderId=order_id))
+        if outcome.kind is not Kind.ACKED:
+            return []
+        return self._seen(lambda: order_seen(cast("Row", outcome.data), self._now_ms()))
+
     def _seen(self, read: Callable[[], OrderSeen]) -> list[Event]:
         try:
             return [read()]
@@ -163,10 +170,11 @@ class Calls:
             before = await self._list("positions", symbol=self._symbol)
             for _ in range(MOST_READINGS):
                 answers = await self._read_rest(last_trade_id, since_ms)
+                read_ms = self._now_ms()  # what has happened by then is in the last answer
                 after = await self._list("positions", symbol=self._symbol)
                 if _positions(before) == _positions(after):
                     return snapshot(
-                        self._now_ms(),
+                        read_ms,
                         self._symbol,
                         positions=after,
                         is_user_stream_healthy=was_healthy and self._is_user_stream_healthy(),

@@ -30,6 +30,13 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryNumber:
+    """Ask whose an order is of which only the exchange's number is known, from a trade."""
+
+    order_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReadAccount:
     """Read everything that the exchange says of the account, as a :class:`~rl_trader.live.events.Snapshot`."""
 
@@ -57,10 +64,17 @@ class SetTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class RebuildStream:
+    """Make another connection for the account's events: something has happened that the present one has not told."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """Tell a person."""
 
     text: str
 
 
-Command = Place | Cancel | Query | ReadAccount | Decide | SetTimer | Alert
+Command = Place | Cancel | Query | QueryNumber | ReadAccount | Decide | SetTimer | RebuildStream | Alert

@@ -43,6 +43,8 @@ def _why_not(state: State, event: BarClosed) -> str | None:
         return state.stop_reason
     if not state.is_reconciled:
         return "the account is not reconciled"
+    if state.differs_since_ms is not None:
+        return "the account is not what its bookings sum to"
     if not state.is_market_alive:
         return "market data are stale"
     if state.unknown():

@@ -3,6 +3,7 @@
 Trades and income are booked by double entry: what the wallet gains, its source gives.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -27,18 +28,18 @@ USDT: Final = "USDT"
 ORDER_TYPES: Final = {Purpose.STOP: "STOP_MARKET", Purpose.TAKE_PROFIT: "TAKE_PROFIT_MARKET"}
 
 
-def entry(event: Event, state: State, session_ms: int, latched_seq: int | None) -> NewEvent:
+def entry(event: Event, state: State, session_ms: int, latched: Sequence[int]) -> NewEvent:
     """Return the journal's entry of a step that has just been taken.
 
     Args:
         event: Which was taken.
         state: After it.
         session_ms: On this process's clock.
-        latched_seq: Number of the event that the stop in force came with; None without one.
+        latched: Numbers of the events that came with stops which nobody has cleared.
     """
     rows: list[Row] = []
     for change in state.changes:
-        rows += _rows(change, event, state, latched_seq)
+        rows += _rows(change, event, state, latched)
     return NewEvent(
         source="core",
         kind=type(event).__name__,
@@ -49,7 +50,7 @@ def entry(event: Event, state: State, session_ms: int, latched_seq: int | None) 
     )
 
 
-def _rows(change: Change, event: Event, state: State, latched_seq: int | None) -> list[Row]:
+def _rows(change: Change, event: Event, state: State, latched: Sequence[int]) -> list[Row]:
     match change:
         case Intent():
             is_new = change.state is IntentState.PLANNED
@@ -61,9 +62,7 @@ def _rows(change: Change, event: Event, state: State, latched_seq: int | None) -
         case Latched():
             return [RiskStopRow(kind=change.kind.value, reason=change.reason, by="trader")]
         case Cleared():
-            if latched_seq is None:
-                return []
-            return [ClearedStopRow(stop_seq=latched_seq, by=change.by, reason=change.reason)]
+            return [ClearedStopRow(stop_seq=number, by=change.by, reason=change.reason) for number in latched]
 
 
 def _intent_row(intent: Intent, state: State) -> IntentRow:

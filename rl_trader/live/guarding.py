@@ -19,44 +19,37 @@ def guard(state: State) -> list[Command]:
     """Let the protective orders be those of the position that is held."""
     books = state.books
     wanted = (1 if books.amount > 0 else -1, books.entry_price) if books.amount else None
-    if wanted == state.guarded and (wanted is None or _is_live(state)):
-        return []
-    commands = _take_back(state)
-    state.guarded = wanted
-    if wanted is not None:
-        commands += _place(state)
-    return commands
+    commands: list[Command] = []
+    if wanted != state.guarded:
+        commands, state.guarded, state.guard_after_ms = _take_back(state), wanted, 0
+    if wanted is None or state.now_ms < state.guard_after_ms:
+        return commands
+    return [*commands, *_place_missing(state)]
 
 
-def _is_live(state: State) -> bool:
-    """Return whether every protective order that is wanted may still work."""
-    for wanted, kept in (
-        (state.conduct.stop_loss, state.stop_id),
-        (state.conduct.take_profit, state.take_profit_id),
-    ):
-        if wanted is not None and (kept is None or state.intents[kept].state.is_over):
-            return False
-    return True
+def _is_live(state: State, kept: str | None) -> bool:
+    """Return whether a protective order may still work."""
+    return kept is not None and not state.intents[kept].state.is_over
 
 
 def _take_back(state: State) -> list[Command]:
     commands: list[Command] = []
     for kept in (state.stop_id, state.take_profit_id):
-        if kept is not None and not state.intents[kept].state.is_over:
+        if kept is not None and _is_live(state, kept):
             commands.append(Cancel(kept, is_conditional=True))
     state.stop_id = state.take_profit_id = None
     return commands
 
 
-def _place(state: State) -> list[Command]:
+def _place_missing(state: State) -> list[Command]:
     commands: list[Command] = []
     conduct, is_long, entry = state.conduct, state.books.amount > 0, state.books.entry_price
-    if conduct.stop_loss is not None:
+    if conduct.stop_loss is not None and not _is_live(state, state.stop_id):
         level = entry * (1 - conduct.stop_loss) if is_long else entry * (1 + conduct.stop_loss)
         stop = _intent(state, Purpose.STOP, _on_tick(level, conduct.tick_size, is_long=is_long))
         state.stop_id = stop.client_id
         commands.append(Place(stop))
-    if conduct.take_profit is not None:
+    if conduct.take_profit is not None and not _is_live(state, state.take_profit_id):
         level = entry * (1 + conduct.take_profit) if is_long else entry * (1 - conduct.take_profit)
         take = _intent(state, Purpose.TAKE_PROFIT, _on_tick(level, conduct.tick_size, is_long=is_long))
         state.take_profit_id = take.client_id

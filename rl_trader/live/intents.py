@@ -27,7 +27,9 @@ _NEXT: Final[dict[IntentState, frozenset[IntentState]]] = {
     IntentState.UNKNOWN: frozenset(
         {IntentState.OPEN, IntentState.FILLED, IntentState.ENDED, IntentState.REJECTED, IntentState.ABSENT}
     ),
-    IntentState.OPEN: frozenset({IntentState.FILLED, IntentState.ENDED, IntentState.UNKNOWN}),
+    IntentState.OPEN: frozenset(  # a conditional order may be refused when its price is met
+        {IntentState.FILLED, IntentState.ENDED, IntentState.REJECTED, IntentState.UNKNOWN}
+    ),
 }
 
 
@@ -48,7 +50,8 @@ class Intent:
     trigger_price: Decimal | None = None  # of a conditional order
     state: IntentState = IntentState.PLANNED
     order_id: int | None = None  # the exchange's
-    executed: Decimal = ZERO  # not negative
+    executed: Decimal = ZERO  # not negative, as the exchange says of the order
+    traded: Decimal = ZERO  # not negative, of the trades that were told
     sent_ms: int = 0  # server time
     fence_ms: int = 0  # server time after which the exchange can no longer accept it
     num_queries: int = 0  # that said there is no such order

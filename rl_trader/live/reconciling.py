@@ -6,9 +6,9 @@ in any case; a difference that nothing explains ends the entries until a person 
 
 from decimal import Decimal
 
-from rl_trader.live.answering import doubt, look_for_missing, see, settle_absent
+from rl_trader.live.answering import SKEW_MS, doubt, look_for_missing, see, settle_absent
 from rl_trader.live.bookkeeping import book_fill, book_income
-from rl_trader.live.commands import Alert, Cancel, Command, ReadAccount, SetTimer
+from rl_trader.live.commands import Alert, Cancel, Command, ReadAccount, RebuildStream, SetTimer
 from rl_trader.live.deciding import Gate
 from rl_trader.live.events import Snapshot, SnapshotFailed, Started
 from rl_trader.live.guarding import flatten, guard
@@ -19,13 +19,16 @@ from rl_trader.live.words import IntentState, StopKind
 
 UNIT = Decimal("1E-8")  # USDT
 SETTLED_MS = 60_000  # after which a trade is taken to be listed together with all before it
-LEAST_DIFFERENCES = 2  # readings in a row before a difference is believed
+BELIEVED_MS = 10_000  # for which a difference must last
+AGAIN_MS = 2_000  # until a difference is looked at again
+UNTOLD_MS = 10_000  # after which the account's events must have told of a trade
 
 
 def start(state: State, event: Started) -> list[Command]:
     """Begin, or begin again: what was being sent may have arrived, and everything else is to be read."""
     state.epoch = event.epoch
-    state.is_reconciled, state.is_reading = False, True
+    state.is_reconciled, state.is_reading, state.reads_again = False, True, False
+    state.differs_since_ms = None
     state.waiting.clear()
     state.deciding_ms = None
     commands: list[Command] = []
@@ -41,19 +44,31 @@ def start(state: State, event: Started) -> list[Command]:
 def fail(state: State, event: SnapshotFailed) -> list[Command]:
     """Try again with the next poll; without a reconciled account nothing is decided."""
     state.is_reading = False
-    return [Alert(f"the account could not be read: {event.reason}")]
+    return [Alert(f"the account could not be read: {event.reason}"), *_read_again(state)]
+
+
+def _read_again(state: State) -> list[Command]:
+    """Read the account once more, if that was wanted while it was being read."""
+    if not state.reads_again or state.is_reading:
+        return []
+    state.is_reading, state.reads_again = True, False
+    return [ReadAccount("once more")]
 
 
 def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     """Take a reading of the account over."""
     state.is_reading = False
-    if not state.books.is_open:
+    commands = _read_again(state) + _doubt_stream(state, event)
+    is_first = not state.books.is_open
+    if is_first:
         _open_ledger(state, event)
     for fill in event.fills:
         book_fill(state, fill)
     for income in event.income:
         book_income(state, income)
-    commands = _take_over_orders(state, event, gate)
+    if is_first:
+        state.books.opened_ms = event.t_ms
+    commands += _take_over_orders(state, event, gate)
     commands += settle_absent(state, event, gate)
     commands += _compare(state, event)
     _take_over_account(state, event)
@@ -102,22 +117,35 @@ def _compare(state: State, event: Snapshot) -> list[Command]:
     elif abs(books.ledger_balance - event.wallet_balance) >= UNIT:
         difference = f"the wallet is {event.wallet_balance} and its bookings sum to {books.ledger_balance}"
     else:
-        state.num_differences = 0
+        state.differs_since_ms = None
         return []
-    state.num_differences += 1
-    if state.num_differences < LEAST_DIFFERENCES or state.unknown() or not event.is_user_stream_healthy:
-        state.is_reading = True  # may be explained by what is on its way
-        return [Alert(f"{difference}; it is read again"), ReadAccount("a difference")]
+    if state.differs_since_ms is None:
+        state.differs_since_ms = state.now_ms
+    is_old = state.now_ms - state.differs_since_ms >= BELIEVED_MS
+    if not is_old or state.unknown() or not event.is_user_stream_healthy:  # may be explained by what is on its way
+        return [Alert(f"{difference}; it is read again"), SetTimer("poll", AGAIN_MS)]
     books.filled = event.amount
     books.opening_balance += event.wallet_balance - books.ledger_balance
-    state.num_differences = 0
+    state.differs_since_ms = None
     return halt(state, difference)
+
+
+def _doubt_stream(state: State, event: Snapshot) -> list[Command]:
+    """Have the stream of the account's events made anew if it should have told of a trade, and has not."""
+    if not state.is_reconciled or not event.is_user_stream_healthy:
+        return []
+    known, since = state.books.trade_ids, max(event.t_ms - UNTOLD_MS, state.books.opened_ms)
+    untold = [fill.trade_id for fill in event.fills if fill.trade_id not in known and fill.t_ms < since]
+    if not untold or untold[0] < state.books.last_trade_id:
+        return []
+    return [RebuildStream(f"trade {untold[0]} was not told")]
 
 
 def _take_over_account(state: State, event: Snapshot) -> None:
     books = state.books
     books.wallet_balance, books.isolated_wallet = event.wallet_balance, event.isolated_wallet
     books.amount, books.entry_price = event.amount, event.entry_price
+    books.told_ms = max(books.told_ms, event.t_ms - SKEW_MS)
 
 
 def _foreign_orders(state: State, event: Snapshot) -> list[Command]:

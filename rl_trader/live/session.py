@@ -211,7 +211,6 @@ class Session:
         )
         for stored in self._journal.events():
             core.step(decode_event(stored.kind, stored.body))
-        latched = self._journal.latched_stops()
         return Trader(
             core,
             self._journal,
@@ -220,7 +219,8 @@ class Session:
             decide=self._decide,
             tell=self._tell,
             session_ms=self._clock.monotonic_ms,
-            latched_seq=latched[-1].seq if latched else None,
+            latched=[stop.seq for stop in self._journal.latched_stops()],
+            rebuild=lambda: self._user_stream.rebuild(),
         )
 
     # At work

@@ -68,6 +68,8 @@ class Books:
     filled: Decimal = ZERO  # base asset since then, with the position at its beginning
     last_trade_id: int = 0  # up to which every trade was read; what events tell of may have a gap before it
     income_since_ms: int = 0  # from when on income is in the ledger
+    opened_ms: int = 0  # when the ledger began; what was booked before is in its opening balance
+    told_ms: int = 0  # from when the newest is that is known of wallet and position
     trade_ids: set[int] = field(default_factory=set)  # of the ledger
     income_ids: set[tuple[str, int]] = field(default_factory=set)
 
@@ -90,13 +92,18 @@ class State:
     now_ms: int = 0
     is_reconciled: bool = False  # whether the account was read since the start, or since something was lost
     is_reading: bool = False  # whether the account is being read
+    reads_again: bool = False  # whether it is to be read once more then
+    num_told: int = 0  # events of the account, which make a reading old that has begun before
     books: Books = field(default_factory=Books)
     intents: dict[str, Intent] = field(default_factory=dict)  # by client id
+    strangers: dict[int, tuple[int, Decimal]] = field(default_factory=dict)  # by order number: when it traded, and what
     waiting: list[Intent] = field(default_factory=list)  # legs that go when the one before is filled
     guarded: tuple[int, Decimal] | None = None  # side and entry price that the stops are of
     stop_id: str | None = None
     take_profit_id: str | None = None
     num_guards: int = 0  # stops that were placed, for their client ids
+    num_unguarded: int = 0  # protective orders in a row that were refused
+    guard_after_ms: int = 0  # before which none is tried again
     is_market_alive: bool = False
     mark_price: Decimal = ZERO
     deciding_ms: int | None = None  # bar that the policy is asked about
@@ -107,7 +114,7 @@ class State:
     stop_reason: str = ""
     holds: int = 0
     refusals: int = 0
-    num_differences: int = 0  # readings of the account in a row that nothing explains
+    differs_since_ms: int | None = None  # since when readings of the account are explained by nothing
     order_times: list[int] = field(default_factory=list)  # of the last day
     changes: list[Change] = field(default_factory=list)  # of the step that is being taken, in their order
     mark_ms: int = 0  # when the mark price was told

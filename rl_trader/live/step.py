@@ -4,7 +4,7 @@ It has no clock, no chance and no input or output: the same events give the same
 the journal of the events is the trader's memory.
 """
 
-from rl_trader.live.answering import answer, ask, note_query, note_sending, see
+from rl_trader.live.answering import answer, ask, ask_for_trades, note_query, note_sending, see
 from rl_trader.live.bookkeeping import book_fill, book_income, see_account
 from rl_trader.live.commands import Command, ReadAccount, SetTimer
 from rl_trader.live.deciding import Gate, close_bar, decide, skip_bar
@@ -60,6 +60,7 @@ class Core:
             case SnapshotFailed():
                 return fail(state, event)
             case FillSeen():
+                state.num_told += 1
                 book_fill(state, event)
                 return []
             case IncomeSeen():
@@ -93,12 +94,14 @@ class Core:
 
 def _fire(state: State, event: TimerFired) -> list[Command]:
     name, _, client_id = event.name.partition(" ")
+    intent = state.intents.get(client_id)
     match name:
         case "poll":
             return _poll(state)
         case "query":
-            intent = state.intents.get(client_id)
             return [] if intent is None else ask(state, intent)
+        case "told":
+            return [] if intent is None else ask_for_trades(state, intent)
         case "guard":
             return guard(state) if state.is_reconciled else []
         case "flatten":
@@ -109,7 +112,9 @@ def _fire(state: State, event: TimerFired) -> list[Command]:
 def _poll(state: State) -> list[Command]:
     """Read the account again and again: what no event tells is found by that."""
     commands: list[Command] = [SetTimer("poll", state.conduct.poll_ms)]
-    if not state.is_reading:
+    if state.is_reading:
+        state.reads_again = True  # what has happened since it was begun may not be in it
+    else:
         state.is_reading = True
         commands.append(ReadAccount("the timer"))
     return commands

@@ -6,15 +6,28 @@ order. Nothing here knows what time it is: clocks and timers are given.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from rl_trader.live.calls import Calls
-from rl_trader.live.commands import Alert, Cancel, Command, Decide, Place, Query, ReadAccount, SetTimer
+from rl_trader.live.calls import MOST_READINGS, Calls
+from rl_trader.live.commands import (
+    Alert,
+    Cancel,
+    Command,
+    Decide,
+    Place,
+    Query,
+    QueryNumber,
+    ReadAccount,
+    RebuildStream,
+    SetTimer,
+)
 from rl_trader.live.entries import entry
-from rl_trader.live.events import Decided, Event, Resumed, StopAsked, TimerFired
+from rl_trader.live.events import Decided, Event, Resumed, SnapshotFailed, TimerFired
 from rl_trader.live.journal_rows import NewEvent
+from rl_trader.live.state import Latched
 from rl_trader.live.step import Core
+from rl_trader.live.words import IntentState
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -46,7 +59,8 @@ class Trader:
         decide: Asks the policy; returns its event.
         tell: Told what a person should know.
         session_ms: This process's clock.
-        latched_seq: Number of the event that the stop in force came with; None without one.
+        latched: Numbers of the journal's events that came with stops which nobody has cleared.
+        rebuild: Makes another connection for the account's events.
     """
 
     def __init__(
@@ -59,7 +73,8 @@ class Trader:
         decide: Callable[[Decide], Decided],
         tell: Callable[[str], object],
         session_ms: Callable[[], int],
-        latched_seq: int | None = None,
+        latched: Sequence[int] = (),
+        rebuild: Callable[[], object] = lambda: None,
     ) -> None:
         self.core = core
         self._journal = journal
@@ -67,8 +82,9 @@ class Trader:
         self._timers = timers
         self._decide = decide
         self._tell = tell
+        self._rebuild = rebuild
         self._session_ms = session_ms
-        self._latched_seq = latched_seq
+        self._latched = list(latched)
         self._orders: asyncio.Queue[Work] = asyncio.Queue()
         self._questions: asyncio.Queue[Work] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
@@ -93,13 +109,11 @@ class Trader:
 
     def happen(self, event: Event) -> None:
         """Let an event happen: the core steps, it is journalled, and what is commanded is set going."""
-        was_stopped = self.core.state.is_stopped
         commands = self.core.step(event)
-        number = self._journal.append([entry(event, self.core.state, self._session_ms(), self._latched_seq)])
-        if self.core.state.is_stopped and (not was_stopped or isinstance(event, StopAsked)):
-            self._latched_seq = number
-        elif isinstance(event, Resumed):
-            self._latched_seq = None
+        number = self._journal.append([entry(event, self.core.state, self._session_ms(), self._latched)])
+        if isinstance(event, Resumed):
+            self._latched.clear()
+        self._latched += [number for change in self.core.state.changes if isinstance(change, Latched)]
         for command in commands:
             self._do(command)
 
@@ -111,7 +125,7 @@ class Trader:
                     worker.result()  # raises what it has died of
             await asyncio.sleep(0)
 
-    def _do(self, command: Command) -> None:
+    def _do(self, command: Command) -> None:  # noqa: C901 - one case a command
         match command:
             case Place(intent):
                 self._give(self._orders, lambda: self._place(intent.client_id))
@@ -119,12 +133,17 @@ class Trader:
                 self._give(self._orders, lambda: self._cancel(client_id, is_conditional))
             case Query(client_id, is_conditional):
                 self._give(self._questions, lambda: self._query(client_id, is_conditional))
+            case QueryNumber(order_id):
+                self._give(self._questions, lambda: self._query_number(order_id))
             case ReadAccount():
                 self._give(self._questions, self._read_account)
             case Decide():
                 self.happen(self._decide(command))
             case SetTimer(name, after_ms):
                 self._timers.set(name, after_ms)
+            case RebuildStream(why):
+                self._tell(f"the account's events are listened to anew: {why}")
+                self._rebuild()
             case Alert(text):
                 self._tell(text)
 
@@ -146,9 +165,11 @@ class Trader:
 
     async def _place(self, client_id: str) -> None:
         intent = self.core.state.intents[client_id]
-        if intent.state.is_over:
+        if intent.state is not IntentState.PLANNED:
             return
         self.happen(self._calls.sending(intent))
+        if self.core.state.intents[client_id].state is IntentState.REJECTED:  # withdrawn
+            return
         self.happen(await self._calls.place(intent))
 
     async def _cancel(self, client_id: str, is_conditional: bool) -> None:
@@ -159,7 +180,18 @@ class Trader:
         for event in await self._calls.query(client_id, is_conditional=is_conditional):
             self.happen(event)
 
+    async def _query_number(self, order_id: int) -> None:
+        for event in await self._calls.query_number(order_id):
+            self.happen(event)
+
     async def _read_account(self) -> None:
-        books = self.core.state.books
-        since_ms = books.income_since_ms or self.core.state.now_ms
-        self.happen(await self._calls.read_account(books.last_trade_id, since_ms))
+        """Read the account; a reading is of no use if something has happened meanwhile that may not be in it."""
+        state = self.core.state
+        for _ in range(MOST_READINGS):
+            since_ms = state.books.income_since_ms or state.now_ms
+            num_told = state.num_told
+            seen = await self._calls.read_account(state.books.last_trade_id, since_ms)
+            if state.num_told == num_told:
+                self.happen(seen)
+                return
+        self.happen(SnapshotFailed(t_ms=seen.t_ms, reason="the account did not stand still while it was read"))

@@ -2,20 +2,22 @@
 
 Time goes from one thing that happens to the next: a corner of the market's path, a timer of the trader's. What the
 exchange sends is taken at once. At a bar's close the trader decides, and its orders arrive at the next open, as they do
-in the replay.
+in the replay. The trader's own streams and workers run here; where faults and hazards are given, answers are lost,
+events come late, and the process ends and begins again.
 
 Times in milliseconds since 1970 UTC.
 """
 
-import json
+import asyncio
 from collections.abc import Callable
-from decimal import Decimal
-from typing import Final
+from hashlib import sha256
+from typing import Any, Final
 
+from rl_trader.live.budget import Budget
 from rl_trader.live.calls import Calls
 from rl_trader.live.commands import Decide
 from rl_trader.live.deciding import Gate
-from rl_trader.live.events import BarClosed, Decided, Event, MarketSeen, Started
+from rl_trader.live.events import BarClosed, Decided, Event, Started
 from rl_trader.live.reading import user_events
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.rest import RECV_WINDOW_MS, Rest
@@ -24,19 +26,23 @@ from rl_trader.live.server_clock import Sample, ServerClock
 from rl_trader.live.state import Conduct, State
 from rl_trader.live.step import Core
 from rl_trader.live.trader import Trader
+from rl_trader.live.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
 from rl_trader.live.venue import Venue
 from rl_trader.local_exchange.assembly import Assembly
-from rl_trader.local_exchange.market.happenings import BarClosed as MarketBarClosed
-from rl_trader.local_exchange.market.happenings import Happening
 from rl_trader.local_exchange.market.replay import Replay
-from rl_trader.local_exchange.shells.memory import MemoryTransport
-from rl_trader.local_exchange.streams.message import Message
+from rl_trader.rehearsal.hazards import Hazards, KilledError
+from rl_trader.rehearsal.market_line import MarketLine
 from rl_trader.rehearsal.memory_journal import MemoryJournal
+from rl_trader.rehearsal.network import Network
+from rl_trader.rehearsal.operator import Operator
+from rl_trader.rehearsal.sockets import MemoryDialer, user_stream
 from rl_trader.rehearsal.timers import VirtualTimers
+from rl_trader.rehearsal.virtual_clock import VirtualClock
 from rl_trader.rehearsal.wire import MemoryWire
 
 ADDRESS: Final = "http://127.0.0.1:1"  # of nobody: requests never leave the process
 MOST_ROUNDS: Final = 1_000  # of events that lead to events at one moment
+TICK_MS: Final = 5_000  # the longest time in which nothing is looked at
 
 
 class Stage:
@@ -45,9 +51,12 @@ class Stage:
     Args:
         assembly: In lock-step, at the open of a bar; its account is set up.
         conduct: How the trader trades.
-        decide: The policy.
+        decide: The policy, asked with the time.
         gate: The risk gate.
-        transport: To the exchange; None has no faults.
+        hazards: Of the trader's process; None is none.
+        network: To the exchange; None loses nothing and takes no time.
+        line: What the trader is told of the market; None is everything at once.
+        operator: The person beside it; None does nothing.
     """
 
     def __init__(
@@ -57,75 +66,111 @@ class Stage:
         *,
         decide: Callable[[Decide, int], Decided],
         gate: Gate,
-        transport: MemoryTransport | None = None,
+        hazards: Hazards | None = None,
+        network: Network | None = None,
+        line: MarketLine | None = None,
+        operator: Operator | None = None,
     ) -> None:
         self.venue = assembly.venue
-        self.journal = MemoryJournal()
+        self.hazards = hazards or Hazards(self._now)
+        self.journal = MemoryJournal(self.hazards)
+        self.network = network or Network(assembly, VirtualClock(self._now()))
         self.alerts: list[str] = []
         self.epoch = 0
-        self._key = assembly.keys[0]
-        self._conduct = conduct
-        self._decide, self._gate = decide, gate
-        self._transport = transport or MemoryTransport(assembly.dispatcher)
-        self._timers = VirtualTimers(self.venue.market_ms())
-        self._messages: list[str] = []
-        self._closed: list[MarketBarClosed] = []
-        self._is_listening = True
-        self.venue.market.source.listeners.append(self._hear)
-        listen_key = self.venue.hub.listen_keys.start(self._key.account, self.venue.session_ms())
-        self._subscription = self.venue.hub.subscribe([listen_key], self._receive)
+        self.is_up = False
+        self.is_user_stream_up = False
+        self._conduct, self._decide, self._gate = conduct, decide, gate
+        self._line = line or MarketLine(self.venue, conduct.symbol)
+        self._operator = operator or Operator()
+        self._timers = VirtualTimers(self._now())
+        self._clock = VirtualClock(self._now())
+        self._dialer = MemoryDialer(self.network.streams, self.venue.session_ms, self.hazards)
+        self._account = assembly.keys[0].account
+        self._rest = self._make_rest(assembly)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stream: UserStream | None = None
         self.trader = self._new_trader()
+
+    def _make_rest(self, assembly: Assembly) -> Rest:
+        clock = ServerClock(self.venue.session_ms)
+        now = self.venue.session_ms()
+        clock.set_by([Sample(now, now, now)])
+        key = assembly.keys[0]
+        return Rest(
+            Venue.paper(ADDRESS, ADDRESS.replace("http", "ws")),
+            MemoryWire(self.network, self.journal, self.hazards),
+            clock,
+            redactor=Redactor(),
+            credentials=Credentials(key=Secret(key.key), secret=Secret(key.secret)),
+        )
 
     # The trader's life
 
     async def start(self) -> None:
         """Begin, or begin again after a stop or a kill: what is known is what the journal says."""
+        try:
+            await self._begin()
+        except KilledError:
+            await self.kill()
+
+    async def _begin(self) -> None:
         self.epoch += 1
+        self.hazards.begin()
+        self.is_up, self.is_user_stream_up = True, False
+        self._rest.budget = Budget()
         self.trader = self._new_trader()
         for event in self.journal.events():
             self.trader.core.step(event)
-        self._is_listening = True
         await self.trader.__aenter__()
+        self._line.begin()
         self._happen(Started(t_ms=self._now(), epoch=self.epoch))
-        self._happen(MarketSeen(t_ms=self._now(), is_alive=True, mark_price=self._mark()))
+        self._stream = user_stream(self._dialer, self._rest, self._take_account, self._clock, self.epoch)
+        self._tasks = [asyncio.create_task(run) for run in (self._stream.run(), self.trader.watch())]
         await self._settle()
 
     async def kill(self) -> None:
         """End the trader without a word; the exchange goes on, and nobody listens."""
+        self.is_up = self.is_user_stream_up = False
+        for task in self._tasks:
+            task.cancel()
         await self.trader.__aexit__()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._timers.clear()
-        self._messages.clear()
-        self._is_listening = False
+        self._clock.clear()
+        self._dialer.cut()
 
     def _new_trader(self) -> Trader:
-        clock = ServerClock(self.venue.session_ms)
-        now = self.venue.session_ms()
-        clock.set_by([Sample(now, now, now)])
-        credentials = Credentials(key=Secret(self._key.key), secret=Secret(self._key.secret))
-        rest = Rest(
-            Venue.paper(ADDRESS, ADDRESS.replace("http", "ws")),
-            MemoryWire(self._transport),
-            clock,
-            redactor=Redactor(),
-            credentials=credentials,
-        )
         calls = Calls(
-            rest,
+            self._rest,
             self._conduct.symbol,
             now_ms=self._now,
             recv_window_ms=RECV_WINDOW_MS,
             stop_on_mark=True,
-            is_user_stream_healthy=lambda: self._is_listening,
+            is_user_stream_healthy=lambda: self.is_user_stream_up,
         )
+        core = Core(State(self._conduct), self._gate)
+        self.journal.digest = lambda: digest(core.state)
         return Trader(
-            Core(State(self._conduct), self._gate),
+            core,
             self.journal,
             calls,
             self._timers,
-            decide=lambda command: self._decide(command, self._now()),
+            decide=self._ask_policy,
             tell=self.alerts.append,
+            latched=self.journal.latched,
+            rebuild=self._rebuild_stream,
             session_ms=self._now,
         )
+
+    def _rebuild_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.rebuild()
+
+    def _ask_policy(self, command: Decide) -> Decided:
+        self.hazards.at("before the policy is asked")
+        decided = self._decide(command, self._now())
+        self.hazards.at("before the policy's answer is taken")
+        return decided
 
     # Time
 
@@ -134,64 +179,114 @@ class Stage:
         source = self.venue.market.source
         assert isinstance(source, Replay)
         while self._now() < end_ms:
-            wanted = [end_ms, self._timers.next_ms, source.next_ms]
+            wanted = [end_ms, source.next_ms, self.network.clock.next_ms, *self._awaited()]
             await self._go_to(max(min(time for time in wanted if time is not None), self._now()))
             if source.is_over and self._timers.next_ms is None:
                 break
 
+    def _awaited(self) -> list[int | None]:
+        """Return when the trader has something to do next, or is to be started."""
+        if not self.is_up:
+            return [self.hazards.down_until_ms] if self.hazards.is_dead else []
+        told = (self._timers.next_ms, self._line.next_ms, self._operator.next_ms)
+        return [*told, self.hazards.next_ms, self._now() + TICK_MS]
+
     async def _go_to(self, time_ms: int) -> None:
         self.venue.advance(time_ms)
-        self._timers.at(time_ms)
-        if self._closed and self._is_listening:
-            self._take_messages()
-            for closed in self._take_closed():
-                self._happen(closed)
-            self.venue.to_next_open()  # the orders of a decision arrive there
-            self._timers.at(self._now())
-        self._closed.clear()
+        self._let_time_be()
+        self.hazards.look()
+        try:
+            if not self.is_up and self.hazards.is_dead and self._now() >= self.hazards.down_until_ms:
+                await self._begin()
+            elif self.is_up and not self.hazards.is_dead:
+                await self._live()
+        except KilledError:
+            pass
+        if self.is_up and self.hazards.is_dead:
+            await self.kill()
+
+    async def _live(self) -> None:
+        """Take what has come, then what the market tells; the orders of a decision arrive at the next open."""
         await self._settle()
+        events = [*self._operator.take(self._now(), self.trader.core.state), *self._line.take()]
+        for event in events:
+            self._happen(event)
+        if any(isinstance(event, BarClosed) and event.t_ms < event.open_ms + self._conduct.bar_ms for event in events):
+            self.venue.to_next_open()
+            self._let_time_be()
+        await self._settle()
+
+    def _let_time_be(self) -> None:
+        """Let every clock show the market's time; the engine's stands still between two corners of the path."""
+        engine = self.venue.exchange.state
+        engine.now_ms = max(engine.now_ms, self._now())
+        self.network.streams.tick()
+        self.network.clock.at(self._now())
+        self._timers.at(self._now())
+        self._clock.at(self._now())
 
     async def _settle(self) -> None:
         """Let everything happen that is due."""
         for _ in range(MOST_ROUNDS):
-            await self.trader.idle()
+            await _quiet()
+            self._check()
             self.venue.tick()
-            names = self._timers.take_due() if self._is_listening else []
+            self._let_time_be()
+            names = self._timers.take_due()
             for name in names:
+                self.hazards.at("before a timer fires")
                 self.trader.fire(name, self._now())
-            if not self._take_messages() and not names:
+            if not self._dialer.pump() and not names:
                 return
         raise RuntimeError(f"at {self._now()} something always leads to something else")
+
+    def _check(self) -> None:
+        """Raise what the trader has died of."""
+        if self.hazards.is_dead:
+            raise KilledError
+        for task in self._tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError("a part of the trader has ended by itself")
 
     def _now(self) -> int:
         return self.venue.market_ms()
 
-    def _mark(self) -> Decimal:
-        return self.venue.exchange.quotes[self._conduct.symbol].mark
+    @property
+    def listens(self) -> bool:
+        """Whether an open connection carries the account's valid listen key."""
+        key = self.venue.hub.listen_keys.key_of(self._account)
+        return any(key in connection.names for connection in self.network.streams.connections)
 
     # What the trader is told
 
-    def _receive(self, message: Message) -> None:
-        if self._is_listening:
-            self._messages.append(message.text)
-
-    def _hear(self, happening: Happening) -> None:
-        if isinstance(happening, MarketBarClosed) and happening.symbol == self._conduct.symbol:
-            self._closed.append(happening)
-
-    def _take_messages(self) -> bool:
-        texts, self._messages = self._messages, []
-        for text in texts:
-            for event in user_events(json.loads(text), self._conduct.symbol):
-                self._happen(event)
-        return bool(texts)
-
-    def _take_closed(self) -> list[BarClosed]:
-        quotes = self.venue.exchange.quotes[self._conduct.symbol]
-        return [
-            BarClosed(t_ms=self._now(), open_ms=closed.open_time, close=quotes.last, mark_close=quotes.mark)
-            for closed in self._closed
-        ]
+    async def _take_account(self, item: UserItem) -> None:
+        match item:
+            case UserEvent():
+                for event in user_events(item.payload, self._conduct.symbol):
+                    self._happen(event)
+            case AccountGap():
+                self.is_user_stream_up = True
+                self.trader.fire("poll", self._now())
+            case UserStreamDown():
+                self.is_user_stream_up = False
 
     def _happen(self, event: Event) -> None:
+        self.hazards.at(f"before taking {type(event).__name__}")
         self.trader.happen(event)
+
+
+def digest(state: State) -> str:
+    """Return what tells one state from another, whatever the last step has changed."""
+    changes, state.changes = state.changes, []
+    try:
+        return sha256(repr(state).encode()).hexdigest()
+    finally:
+        state.changes = changes
+
+
+async def _quiet() -> None:
+    """Wait until nobody can go on without something new."""
+    ready: Any = getattr(asyncio.get_running_loop(), "_ready")  # noqa: B009 - not in the types
+    while ready:
+        await asyncio.sleep(0)

@@ -1,34 +1,67 @@
 """Requests of the live trader to an exchange in memory, and what is lost on the way."""
 
+import asyncio
+from typing import Final
 from urllib.parse import urlsplit
 
-import requests
+from rl_trader.live.wire import Patience, WireAnswer, WireRequest
+from rl_trader.local_exchange.protocol.request import Request
+from rl_trader.local_exchange.shells.interception import Cut, Dropped, Outcome
+from rl_trader.rehearsal.hazards import Hazards
+from rl_trader.rehearsal.memory_journal import MemoryJournal
+from rl_trader.rehearsal.network import Network
 
-from rl_trader.live.wire import WireAnswer, WireRequest
-from rl_trader.local_exchange.shells.memory import MemoryTransport
+ADDRESS: Final = "127.0.0.1"  # that limits are counted by
+PATIENCE_MS: Final = int(Patience().answer_s * 1_000)
 
 
 class MemoryWire:
-    """Carries requests without a socket; what faults lose is told as sockets tell it.
+    """Carries requests without a socket; what is lost or late is told as sockets tell it.
 
     Args:
-        transport: To the exchange.
+        network: To the exchange.
+        journal: Of the trader.
+        hazards: Of the process that asks.
     """
 
-    def __init__(self, transport: MemoryTransport) -> None:
-        self._transport = transport
+    def __init__(self, network: Network, journal: MemoryJournal, hazards: Hazards) -> None:
+        self._network, self._journal, self._hazards = network, journal, hazards
 
     async def send(self, request: WireRequest) -> WireAnswer:
-        """Send a request once."""
+        """Send a request once; others have their turn before it leaves, and before its answer is read."""
         split = urlsplit(request.url)
-        try:
-            response = self._transport.request(
-                request.method, split.geturl(), headers=request.headers, body=request.body
-            )
-        except requests.RequestException as error:
-            return WireAnswer(failure=type(error).__name__)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return WireAnswer(status=response.status, headers=headers, body=response.body)
+        name = f"{request.method} {split.path.removeprefix('/fapi/')}"
+        await self._pause()
+        self._hazards.at(f"before sending {name}")
+        sent = Request(
+            method=request.method,
+            path=split.path,
+            query=split.query,
+            body=request.body,
+            headers={key.lower(): value for key, value in request.headers.items()},
+            address=ADDRESS,
+        )
+        task = self._network.send(sent, len(self._journal), self._journal.client_ids)
+        alarm = self._network.clock.alarm(PATIENCE_MS)
+        await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
+        alarm.cancel()
+        await self._pause()
+        self._hazards.at(f"before reading the answer to {name}")
+        return _answer(task.result()) if task.done() else WireAnswer(failure="TimeoutError")
+
+    async def _pause(self) -> None:
+        for _ in range(self._hazards.pauses()):
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Do nothing: there is nothing open."""
+
+
+def _answer(outcome: Outcome) -> WireAnswer:
+    if isinstance(outcome, Dropped):
+        return WireAnswer(failure="ServerDisconnectedError")
+    response = outcome.response if isinstance(outcome, Cut) else outcome
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    if isinstance(outcome, Cut) and outcome.at_byte < len(response.body):
+        return WireAnswer(status=response.status, headers=headers, failure="ClientPayloadError")
+    return WireAnswer(status=response.status, headers=headers, body=response.body)

@@ -1,0 +1,103 @@
+"""What the trader is told of the market: bars that are over and prices, while the line is not silent.
+
+Times in milliseconds since 1970 UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from rl_trader.live.events import BarClosed, BarSkipped, Event, MarketSeen
+from rl_trader.local_exchange.market.happenings import BarClosed as MarketBarClosed
+from rl_trader.local_exchange.market.happenings import Happening, Moved
+from rl_trader.local_exchange.venue import Venue
+
+STALE_MS: Final = 5_000  # of silence, after which the market counts as stale
+
+
+class Silence(NamedTuple):
+    """A time in which nothing comes of the market."""
+
+    since_ms: int
+    until_ms: int
+
+
+class _Bar(NamedTuple):
+    due_ms: int
+    open_ms: int
+    close: Decimal
+    mark_close: Decimal
+
+
+class MarketLine:
+    """Listens to a market and tells of one symbol.
+
+    Args:
+        venue: Whose market.
+        symbol: Which.
+        silences: In which nothing comes.
+        late: By the bar's open time: how long after its close it is told.
+    """
+
+    def __init__(
+        self, venue: Venue, symbol: str, silences: Sequence[Silence] = (), late: Mapping[int, int] | None = None
+    ) -> None:
+        self._venue, self._symbol = venue, symbol
+        self._silences, self._late = tuple(silences), dict(late or {})
+        self._bars: list[_Bar] = []
+        self._last: _Bar | None = None
+        self._has_moved = False
+        self._is_alive: bool | None = None  # as was told; None is not yet
+        venue.market.source.listeners.append(self._hear)
+
+    @property
+    def next_ms(self) -> int | None:
+        """When there is something to be told next, beside what the market does."""
+        now = self._now()
+        edges = [time for silence in self._silences for time in (silence.since_ms + STALE_MS, silence.until_ms)]
+        return min((time for time in (*edges, *(bar.due_ms for bar in self._bars)) if time > now), default=None)
+
+    def begin(self) -> None:
+        """Begin anew, as a process does: the last bar that is over is told, and whether the market is alive."""
+        self._bars = [] if self._last is None else [self._last]
+        self._is_alive = None
+
+    def take(self) -> list[Event]:
+        """Return what is to be told now."""
+        now = self._now()
+        silence = next((each for each in self._silences if each.since_ms <= now < each.until_ms), None)
+        if silence is not None:
+            return self._take_silence(now, silence)
+        events: list[Event] = []
+        if self._has_moved or not self._is_alive:
+            mark = self._venue.exchange.quotes[self._symbol].mark
+            events.append(MarketSeen(t_ms=now, is_alive=True, mark_price=mark))
+        events += self._take_bars(now, was_silent=self._is_alive is False)
+        self._is_alive, self._has_moved = True, False
+        return events
+
+    def _take_silence(self, now: int, silence: Silence) -> list[Event]:
+        if self._is_alive is False or now < silence.since_ms + STALE_MS:
+            return []
+        self._is_alive = False
+        return [MarketSeen(t_ms=now, is_alive=False, mark_price=Decimal(0))]
+
+    def _take_bars(self, now: int, *, was_silent: bool) -> list[Event]:
+        due = [bar for bar in self._bars if bar.due_ms <= now]
+        self._bars = [bar for bar in self._bars if bar.due_ms > now]
+        if was_silent:
+            return [BarSkipped(t_ms=now, open_ms=bar.open_ms, reason="it came late") for bar in due]
+        return [BarClosed(t_ms=now, open_ms=b.open_ms, close=b.close, mark_close=b.mark_close) for b in due]
+
+    def _hear(self, happening: Happening) -> None:
+        if happening.symbol != self._symbol:
+            return
+        if isinstance(happening, Moved):
+            self._has_moved = True
+        elif isinstance(happening, MarketBarClosed):
+            quotes, opened = self._venue.exchange.quotes[self._symbol], happening.open_time
+            self._last = _Bar(self._now() + self._late.get(opened, 0), opened, quotes.last, quotes.mark)
+            self._bars.append(self._last)
+
+    def _now(self) -> int:
+        return self._venue.market_ms()

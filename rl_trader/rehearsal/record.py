@@ -1,0 +1,95 @@
+"""What is left of a rehearsal: the exchange's own history, every request, the journal, and the trader's state.
+
+The checkers look at nothing else. Prices in USDT per unit of the base asset, amounts in base asset and signed, money in
+USDT, times in milliseconds since 1970 UTC.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from rl_trader.live.codec import decode_event
+from rl_trader.live.deciding import Gate
+from rl_trader.live.events import Event
+from rl_trader.live.state import Conduct, State
+from rl_trader.live.step import Core
+from rl_trader.local_exchange.engine.orders import AlgoOrder, Fill, Income, Order
+from rl_trader.rehearsal.network import Asked
+from rl_trader.rehearsal.stage import digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One rehearsal."""
+
+    # The exchange
+    orders: Sequence[Order]
+    algo_orders: Sequence[AlgoOrder]
+    open_order_ids: frozenset[int]
+    open_algo_ids: frozenset[int]
+    fills: Sequence[Fill]
+    income: Sequence[Income]
+    wallet_balance: Decimal
+    amount: Decimal
+    entry_price: Decimal
+    closes: Mapping[int, Decimal]  # of bars that are over, by open time
+    listens: bool  # whether an open connection carries the account's valid listen key
+    # Between
+    asked: Sequence[Asked]
+    end_ms: int
+    faults_end_ms: int
+    latency_ms: int  # of a way, at most
+    # The trader
+    conduct: Conduct
+    gate: Gate
+    cap: Decimal  # USDT, of the position
+    lines: Sequence[str]  # of the journal
+    keys: Mapping[tuple[object, ...], int]  # how often a natural key was journalled
+    booked: Mapping[str, Decimal]  # by account of the double entries
+    states: Mapping[str, Sequence[tuple[int, str]]]  # of every order, one after the other, with the entry's number
+    stops: Sequence[tuple[int, str | None]]  # what was latched, or None cleared, with the entry's number
+    digests: Mapping[int, str]  # of the state, by the number of the last entry
+    state: State
+    is_up: bool
+    alerts: Sequence[str]
+    failure: str  # what the trader has died of, apart from being killed; empty of nothing
+    fired: Mapping[str, int] = field(default_factory=dict)  # faults by their action
+    killed: Sequence[str] = ()  # points
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The journal's events."""
+        entries: list[dict[str, Any]] = [json.loads(line) for line in self.lines]
+        return [decode_event(entry["kind"], entry["body"]) for entry in entries]
+
+    def replayed_digests(self) -> dict[int, str]:
+        """Return the digests that the journal leads to: wherever the trader has one, and at the end."""
+        core, digests = Core(State(self.conduct), self.gate), {}
+        for number, event in enumerate(self.events, start=1):
+            core.step(event)
+            if number in self.digests or number == len(self.lines):
+                digests[number] = digest(core.state)
+        return digests
+
+    def unknown_at(self, number: int) -> list[str]:
+        """Return the orders that are unknown by the journal's rows up to an entry."""
+        latest = (
+            (client_id, [state for entry, state in states if entry <= number][-1:])
+            for client_id, states in self.states.items()
+        )
+        return sorted(client_id for client_id, state in latest if state == ["UNKNOWN"])
+
+    def stop_at(self, number: int) -> str | None:
+        """Return the stop that is in force by the journal's rows up to an entry."""
+        found = None
+        for entry, kind in self.stops:
+            found = kind if entry <= number else found
+        return found
+
+    @property
+    def sent_orders(self) -> list[Asked]:
+        """Every request for an order, whether or not it arrived."""
+        return [asked for asked in self.asked if asked.is_order]

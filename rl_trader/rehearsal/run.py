@@ -1,0 +1,182 @@
+"""Plays the plan of a seed, and asks every invariant; many seeds on several processes."""
+
+import asyncio
+import traceback
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final
+
+from rl_trader.live.gating import gate_of
+from rl_trader.live.risk import RiskGate
+from rl_trader.live.state import Conduct
+from rl_trader.local_exchange.faults.faults import Faults
+from rl_trader.local_exchange.faults.plan import FaultPlan
+from rl_trader.local_exchange.market.happenings import BarClosed, Happening
+from rl_trader.rehearsal.hazards import Hazards
+from rl_trader.rehearsal.invariants import check
+from rl_trader.rehearsal.market_line import MarketLine
+from rl_trader.rehearsal.minutes import ACCOUNT, BAR_MS, START_MS, SYMBOL, minute_exchange
+from rl_trader.rehearsal.network import Network
+from rl_trader.rehearsal.operator import Operator
+from rl_trader.rehearsal.plans import Plan, draw_plan
+from rl_trader.rehearsal.policies import CAP, CAPS, STOP_LOSS, TAKE_PROFIT, decide
+from rl_trader.rehearsal.record import Record
+from rl_trader.rehearsal.stage import Stage
+from rl_trader.rehearsal.tally import Breach, Tally
+from rl_trader.rehearsal.virtual_clock import VirtualClock
+
+BARS: Final = 60  # of a rehearsal, unless said otherwise
+FIRST_MS: Final = 1_000  # after the market's beginning the trader begins
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """What came of one seed."""
+
+    seed: int
+    breaches: list[Breach]
+    looked: Counter[str]  # by invariant
+    fired: Counter[str]  # faults, by what they do
+    killed: Counter[str]  # by point
+    played: Counter[str]  # trades, decisions, starts, orders, requests
+    journal_sha: str
+
+
+class Rehearsal:
+    """One run of a plan.
+
+    Args:
+        plan: Which.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._assembly = minute_exchange(plan.seed, plan.num_bars)
+        venue = self._assembly.venue
+        clock = VirtualClock(venue.market_ms())
+        self._faults = Faults(FaultPlan.of({"seed": plan.seed, "faults": plan.named_faults()}), venue, clock.sleep)
+        self._closes: dict[int, Decimal] = {}
+        venue.market.source.listeners.append(self._hear)
+        contract = venue.exchange.quotes[SYMBOL].contract
+        self._conduct = Conduct(
+            symbol=SYMBOL,
+            bar_ms=BAR_MS,
+            tick_size=contract.tick_size,
+            step_size=contract.step_size,
+            stop_loss=STOP_LOSS,
+            take_profit=TAKE_PROFIT if plan.has_take_profit else None,
+            poll_ms=plan.poll_ms,
+        )
+        self._gate = gate_of(RiskGate(CAPS), contract, None)
+        self.stage = Stage(
+            self._assembly,
+            self._conduct,
+            decide=partial(decide, plan.seed),
+            gate=self._gate,
+            hazards=Hazards(venue.market_ms, plan.kills, plan.seed + 1),
+            network=Network(self._assembly, clock, self._faults, plan.conditions),
+            line=MarketLine(venue, SYMBOL, plan.silences, plan.late),
+            operator=Operator(plan.wishes, plan.resume_after_ms),
+        )
+
+    def _hear(self, happening: Happening) -> None:
+        if isinstance(happening, BarClosed):
+            self._closes[happening.open_time] = self._assembly.venue.exchange.quotes[SYMBOL].last
+
+    async def _play(self) -> Record:
+        failure = ""
+        try:
+            self._assembly.venue.advance(START_MS + FIRST_MS)
+            await self.stage.start()
+            await self.stage.run_until(self.plan.end_ms)
+        except Exception as error:  # whatever it is, it is the trader's failure
+            failure = _words(error)
+        record = self._record(failure)
+        await self.stage.kill()
+        return record
+
+    def play(self) -> Record:
+        """Play it to its end, and return what is left."""
+        return asyncio.run(self._play())
+
+    def _record(self, failure: str) -> Record:
+        stage, trader = self.stage, self._assembly.venue.trader(ACCOUNT)
+        held = trader.books.positions.get(SYMBOL)
+        kinds = {fault["name"]: _kind(fault) for fault in self.plan.named_faults()}
+        return Record(
+            orders=tuple(trader.orders.values()),
+            algo_orders=tuple(trader.algo_orders.values()),
+            open_order_ids=frozenset(trader.open_orders),
+            open_algo_ids=frozenset(trader.open_algo_orders),
+            fills=tuple(trader.fills),
+            income=tuple(trader.income),
+            wallet_balance=trader.books.wallet_balance,
+            amount=held.amount if held else Decimal(0),
+            entry_price=held.entry_price if held else Decimal(0),
+            closes=self._closes,
+            listens=stage.listens,
+            asked=tuple(stage.network.asked),
+            end_ms=self.plan.end_ms,
+            faults_end_ms=self.plan.faults_end_ms,
+            latency_ms=self.plan.conditions.latency_ms,
+            conduct=self._conduct,
+            gate=self._gate,
+            cap=CAP,
+            lines=tuple(stage.journal.lines),
+            keys=stage.journal.keys,
+            booked=stage.journal.booked,
+            states=stage.journal.states,
+            stops=stage.journal.stops,
+            digests=stage.journal.digests,
+            state=stage.trader.core.state,
+            is_up=stage.is_up,
+            alerts=tuple(stage.alerts),
+            failure=failure,
+            fired=Counter(kinds[entry.fault] for entry in self._faults.log.entries),
+            killed=tuple(stage.hazards.killed),
+        )
+
+
+def _words(error: BaseException) -> str:
+    """Return what an error says, and of a group its first one, with the place where it was raised."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename.rpartition('/')[2]}, {place.name})"
+
+
+def _kind(fault: dict[str, Any]) -> str:
+    """Return what a fault does, in words."""
+    on, do = fault["on"], fault["do"]
+    place = "call" if "endpoint" in on else "event" if "event" in on else "deed"
+    details = [do[name] for name in ("change", "which", "of", "status", "code", "type") if name in do]
+    if "carried_out" in do:
+        details.append("carried out" if do["carried_out"] else "not carried out")
+    return " ".join([f"{place}:", do["action"], *map(str, details)])
+
+
+def rehearse(seed: int, num_bars: int = BARS) -> Result:
+    """Play one seed, and ask every invariant."""
+    record = Rehearsal(draw_plan(seed, num_bars)).play()
+    tally = Tally()
+    breaches = check(record, tally)
+    kinds = Counter(type(event).__name__ for event in record.events)
+    return Result(
+        seed=seed,
+        breaches=breaches,
+        looked=tally.looked,
+        fired=Counter(record.fired),
+        killed=Counter(record.killed),
+        played=Counter(
+            trades=len(record.fills),
+            decisions=kinds["Decided"],
+            starts=kinds["Started"],
+            orders=len(record.sent_orders),
+            requests=len(record.asked),
+            unknown=sum("UNKNOWN" in (state for _, state in states) for states in record.states.values()),
+        ),
+        journal_sha=sha256("\n".join(record.lines).encode()).hexdigest(),
+    )
