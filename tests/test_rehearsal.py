@@ -1,28 +1,261 @@
-"""The live trader in virtual time on a local exchange that fails: a few seeds, and bugs that must be caught.
+"""The live trader rehearsed on an exchange that fails: no invariant breaks, and each one breaks where it should."""
 
-``python -m scripts.faults`` plays as many as wanted, and ``--self-test`` plants every bug.
-"""
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rl_trader.errors import ConfigError
-from rl_trader.rehearsal.many import rehearse_many
-from rl_trader.rehearsal.planted import catch
+from rl_trader.live.events import Resumed, StopAsked
+from rl_trader.live.gating import gate_of
+from rl_trader.live.risk import RiskGate
+from rl_trader.live.state import Conduct
+from rl_trader.live.words import IntentState
+from rl_trader.local_exchange.faults.plan import FaultPlan
+from rl_trader.rehearsal.hazards import Hazards, Kill
+from rl_trader.rehearsal.invariants import CHECKERS, check
+from rl_trader.rehearsal.many import SAME_JOURNAL, Total, rehearse_many
+from rl_trader.rehearsal.minutes import BAR_MS, START_MS, SYMBOL, minute_exchange
+from rl_trader.rehearsal.network import Asked
+from rl_trader.rehearsal.plans import POINTS, draw_plan
+from rl_trader.rehearsal.planted import BUGS, catch
+from rl_trader.rehearsal.policies import CAPS, STOP_LOSS, decide, legs
+from rl_trader.rehearsal.record import Record
+from rl_trader.rehearsal.run import BARS, Rehearsal, rehearse
+from rl_trader.rehearsal.stage import Stage
+from rl_trader.rehearsal.tally import Tally
+
+REPO = Path(__file__).parents[1]
+D = Decimal
+NUM_SEEDS = 11
+# Seeds in which the bug shows; of a changed plan others are searched with `python -m scripts.faults --self-test`.
+BUG_SEEDS = {"a halt is forgotten at a restart": 10}
 
 
-def test_no_invariant_is_broken_in_a_few_seeds() -> None:
-    total = rehearse_many(range(3))
-    assert (total.seeds, total.broken) == (3, {})
-    assert all(total.looked.values())
-    assert sum(total.fired.values()) > 0
+# Nothing breaks
 
 
-def test_nothing_to_play_is_refused() -> None:
-    with pytest.raises(ConfigError, match="seeds and workers must be 1 at least"):
-        rehearse_many(range(0))
+def test_no_invariant_breaks_in_random_rehearsals_and_each_was_asked() -> None:
+    total = rehearse_many(range(NUM_SEEDS))
+    assert total.broken == {}
+    assert total.seeds == NUM_SEEDS
+    assert set(total.looked) == {*CHECKERS, SAME_JOURNAL}
+    assert min(total.looked.values()) > 0
+    assert total.looked[SAME_JOURNAL] == 2  # seeds 0 and 10
+    played = total.played
+    assert played["trades"] > 10 * NUM_SEEDS
+    assert played["starts"] > NUM_SEEDS
+    assert played["unknown"] > NUM_SEEDS
+    assert len(total.fired) > 15  # kinds of faults
+    assert len(total.killed) > 5  # points
 
 
-@pytest.mark.parametrize("bug", ["an order is sent again on a time-out"])
-def test_a_planted_bug_is_caught_by_the_invariant_that_names_it(bug: str) -> None:
-    caught = catch(bug)
-    assert caught.invariant in caught.wanted
+def test_plans_follow_from_their_seeds_and_end_before_the_end() -> None:
+    assert draw_plan(3, BARS) == draw_plan(3, BARS)
+    assert draw_plan(3, BARS) != draw_plan(4, BARS)
+    drawn: set[str] = set()
+    for seed in range(300):
+        plan = draw_plan(seed, BARS)
+        FaultPlan.of({"seed": seed, "faults": plan.named_faults()})  # every one is a plan of the exchange
+        for fault in plan.faults:
+            lasts = fault["do"].get("for_ms", 0)
+            assert (fault["on"].get("until") or fault["on"]["time"]) + lasts <= plan.faults_end_ms
+            drawn.add(fault["do"]["action"])
+        assert all(kill.since_ms < kill.until_ms <= plan.faults_end_ms < plan.end_ms for kill in plan.kills)
+    call_actions = {"delay", "drop_request", "drop_answer", "cut", "unavailable", "status", "rate_limit", "ban"}
+    assert call_actions | {"timestamp", "partial_fill", "forget_order"} < drawn
+    assert {"drop", "duplicate", "reorder", "mute", "disconnect", "expire_listen_key", "liquidate", "halt"} < drawn
+
+
+def test_the_same_plan_is_played_by_the_script() -> None:
+    command = [sys.executable, "-m", "scripts.faults", "--seeds", "2", "--first", "1", "--workers", "2", "--json"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["seeds"] == 2
+    assert told["broken"] == {}
+    results = [rehearse(seed) for seed in (1, 2)]
+    assert told["played"]["trades"] == sum(result.played["trades"] for result in results)
+    assert told["played"]["requests"] == sum(result.played["requests"] for result in results)
+
+
+@pytest.mark.parametrize(("seeds", "bars", "workers"), [(0, BARS, 1), (1, BARS - 1, 1), (1, BARS, 0)])
+def test_a_rehearsal_of_nothing_is_refused(seeds: int, bars: int, workers: int) -> None:
+    with pytest.raises(ConfigError, match="must be"):
+        rehearse_many(range(seeds), bars, workers)
+
+
+def test_two_journals_of_one_seed_that_differ_are_told() -> None:
+    total, result = Total(), rehearse(0)
+    total.add(result)
+    total.add(replace_sha(result))
+    assert total.broken == {0: [f"{SAME_JOURNAL}: two runs of the seed have written different journals"]}
+
+
+def replace_sha(result: Any) -> Any:
+    return replace(result, journal_sha="another")
+
+
+# What must break does
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_caught(name: str) -> None:
+    first = BUG_SEEDS.get(name, 0)
+    caught = catch(name, range(first, first + 4))
+    assert caught.invariant in caught.wanted, caught
+
+
+def test_a_planted_bug_leaves_nothing_behind() -> None:
+    before = rehearse(0)
+    catch("a position is turned in one order", range(1))
+    after = rehearse(0)
+    assert after.breaches == []
+    assert after.journal_sha == before.journal_sha
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    """Return what is left of a rehearsal that ends with a position."""
+    for seed in range(20):
+        found = Rehearsal(draw_plan(seed, BARS)).play()
+        if found.amount and not found.stops and check(found, Tally()) == []:
+            return found
+    raise AssertionError("no rehearsal ends with a position and without a stop")
+
+
+def broken(record: Record, **changes: Any) -> set[str]:
+    """Return the invariants that a changed record breaks."""
+    return {breach.invariant for breach in check(replace(record, **changes), Tally())}
+
+
+def entry(record: Record) -> Asked:
+    """Return an entry that the exchange has taken."""
+    return next(asked for asked in record.sent_orders if asked.adds_exposure and asked.status == 200)
+
+
+def damaged(record: Record, name: str) -> dict[str, Any]:
+    """Return a change of the record that breaks an invariant."""
+    asked, state = entry(record), record.state
+    order = next(order for order in record.orders if order.client_order_id == asked.client_id)
+    before = asked.num_journalled - 1
+    other = next(client_id for client_id in record.states if client_id != asked.client_id)
+    lines = list(record.lines)
+    decided = next(number for number, line in enumerate(lines) if json.loads(line)["kind"] == "Decided")
+    changes: dict[str, dict[str, Any]] = {
+        "I1 one order a leg": {"orders": [*record.orders, order]},
+        "I2 journalled first": {"asked": [*record.asked, replace(asked, is_journalled=False)]},
+        "I3 frozen while unknown": {"states": {**record.states, other: [(1, "PLANNED"), (before, "UNKNOWN")]}},
+        "I4 within the caps": {"cap": D(1)},
+        "I5 only out after a stop": {"stops": [(before, "KILL")]},
+        "I6 no turn in one order": {"fills": [record.fills[0]._replace(amount=D(9)), *record.fills[1:]]},
+        "I8 decided once": {"lines": [*lines[: decided + 1], *lines[decided:]]},
+        "I9 client ids": {"asked": [*record.asked, asked]},
+        "I10 natural keys": {"keys": {("fill", SYMBOL, 1): 2}},
+        "I11 never hot": {"asked": [*record.asked, *[asked] * 30]},
+        "I13 transitions": {"states": {**record.states, other: [(1, "PLANNED"), (2, "SENT"), (3, "ABSENT")]}},
+        "C1 same account": {"amount": record.amount + 1},
+        "C2 same money": {"wallet_balance": record.wallet_balance + D("1E-7")},
+        "C3 nothing unexplained": {"alerts": ["halted: the position is 1 and its trades sum to 0"]},
+        "C4 guarded": {"open_algo_ids": frozenset[int]()},
+        "C4 never bare": {"algo_orders": ()},
+        "C5 nothing open-ended": {"state": with_intent_sent(state)},
+        "C6 replayed": {"digests": {**record.digests, next(iter(record.digests)): "another"}},
+        "C11 hears": {"listens": False},
+        "L1 lives on": {"failure": "an error"},
+        "L2 decides again": {"lines": lines[:decided]},
+    }
+    return changes[name]
+
+
+def with_intent_sent(state: Any) -> Any:
+    """Return a state with an order that is on its way."""
+    client_id, intent = next(iter(state.intents.items()))
+    return replace(state, intents={**state.intents, client_id: replace(intent, state=IntentState.SENT)})
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_every_invariant_breaks_where_it_should(record: Record, name: str) -> None:
+    assert name in broken(record, **damaged(record, name))
+
+
+# The stage
+
+
+def calm_stage(kills: tuple[Kill, ...] = ()) -> Stage:
+    """Return a stage without faults, but for kills."""
+    assembly = minute_exchange(5, BARS)
+    venue = assembly.venue
+    contract = venue.exchange.quotes[SYMBOL].contract
+    conduct = Conduct(
+        symbol=SYMBOL,
+        bar_ms=BAR_MS,
+        tick_size=contract.tick_size,
+        step_size=contract.step_size,
+        stop_loss=STOP_LOSS,
+        take_profit=None,
+    )
+    gate = gate_of(RiskGate(CAPS), contract, None)
+    return Stage(assembly, conduct, decide=partial(decide, 5), gate=gate, hazards=Hazards(venue.market_ms, kills))
+
+
+def play(stage: Stage, until_bar: int, then: Callable[[Stage], object] = lambda _stage: None) -> None:
+    """Play some bars, do something, and end."""
+
+    async def run() -> None:
+        await stage.start()
+        await stage.run_until(START_MS + until_bar * BAR_MS)
+        then(stage)
+        await stage.kill()
+
+    asyncio.run(run())
+
+
+def test_a_calm_market_loses_nothing() -> None:
+    stage = calm_stage()
+    play(stage, 40)
+    trader = stage.venue.trader("main")
+    books = stage.trader.core.state.books
+    assert len(trader.fills) > 10
+    assert books.ledger_balance == books.wallet_balance == trader.books.wallet_balance
+    assert stage.hazards.killed == []
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_the_process_may_end_at_any_point_and_goes_on(point: str) -> None:
+    kill = Kill(point=point, since_ms=START_MS, until_ms=START_MS + 6 * BAR_MS, down_ms=2_000)
+    stage = calm_stage((kill,))
+    play(stage, 9)
+    trader, books = stage.venue.trader("main"), stage.trader.core.state.books
+    assert stage.epoch == 1 + len(stage.hazards.killed)
+    assert books.ledger_balance == trader.books.wallet_balance
+    assert books.amount == trader.position(SYMBOL).amount
+    assert not stage.trader.core.state.is_stopped
+
+
+def test_one_resumption_clears_every_stop_of_the_journal() -> None:
+    stage = calm_stage()
+
+    def stop_twice_and_resume(stage: Stage) -> None:
+        for kind in ("HALT", "KILL", "KILL"):
+            now = stage.venue.market_ms()
+            stage.trader.happen(StopAsked(t_ms=now, kind=kind, reason="enough", by="a test"))
+        assert len(stage.journal.latched) == 2  # the second kill changes nothing
+        stage.trader.happen(Resumed(t_ms=stage.venue.market_ms(), reason="looked at it", by="a test"))
+
+    play(stage, 3, stop_twice_and_resume)
+    assert stage.journal.latched == []
+
+
+def test_the_policy_of_rehearsals_turns_in_two_legs() -> None:
+    assert legs(D("0.2"), D("-0.1")) == (D("-0.2"), D("-0.1"))
+    assert legs(D("0.2"), D("0.1")) == (D("-0.1"), D(0))
+    assert legs(D("-0.1"), D("-0.2")) == (D(0), D("-0.1"))

@@ -5,10 +5,10 @@ counts as absent only when the exchange can no longer accept it, has said severa
 no such order, and its reading of the account, taken after that, shows neither the order nor a trade that may be its.
 """
 
-from rl_trader.live.bookkeeping import see_order
+from rl_trader.live.bookkeeping import book_fill, see_order
 from rl_trader.live.commands import Alert, Command, Query, QueryNumber, ReadAccount, RebuildStream, SetTimer
 from rl_trader.live.deciding import Gate, send_next
-from rl_trader.live.events import Answered, OrderSeen, Queried, Sending, Snapshot
+from rl_trader.live.events import Answered, FillSeen, OrderSeen, Queried, Sending, Snapshot
 from rl_trader.live.guarding import flatten
 from rl_trader.live.intents import Intent
 from rl_trader.live.state import State
@@ -95,6 +95,12 @@ def see(state: State, event: OrderSeen, gate: Gate) -> list[Command]:
     if before is None or after is None or before.state.is_over or not after.state.is_over:
         return []
     return _after_end(state, after, gate)
+
+
+def see_fill(state: State, event: FillSeen, gate: Gate) -> list[Command]:
+    """Book a trade, and do what had to wait for the order that it fills."""
+    filled = book_fill(state, event)
+    return [] if filled is None else _after_end(state, filled, gate)
 
 
 def doubt(state: State, intent: Intent, reason: str) -> list[Command]:

@@ -43,8 +43,8 @@ def _why_not(state: State, event: BarClosed) -> str | None:
         return state.stop_reason
     if not state.is_reconciled:
         return "the account is not reconciled"
-    if state.differs_since_ms is not None:
-        return "the account is not what its bookings sum to"
+    if (why := _why_not_known(state)) is not None:
+        return why
     if not state.is_market_alive:
         return "market data are stale"
     if state.unknown():
@@ -53,6 +53,19 @@ def _why_not(state: State, event: BarClosed) -> str | None:
         return "an order of the last decision is still working"
     if event.t_ms - (event.open_ms + state.conduct.bar_ms) > state.conduct.late_ms:
         return "the bar came too late"
+    return None
+
+
+def _why_not_known(state: State) -> str | None:
+    """Return why the account may not be what it seems to be."""
+    if state.differs_since_ms is not None or state.books.filled != state.books.amount:
+        return "the account is not what its bookings sum to"
+    if state.num_failures >= state.conduct.most_failures:
+        return f"the account could not be read {state.num_failures} times in a row"
+    for intent in state.intents.values():
+        is_new = intent.sent_ms >= state.consistent_ms and not intent.purpose.is_conditional
+        if is_new and intent.traded < intent.executed:
+            return f"the trades of {intent.client_id} are not known yet"
     return None
 
 

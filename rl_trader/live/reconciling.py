@@ -6,13 +6,13 @@ in any case; a difference that nothing explains ends the entries until a person 
 
 from decimal import Decimal
 
-from rl_trader.live.answering import SKEW_MS, doubt, look_for_missing, see, settle_absent
-from rl_trader.live.bookkeeping import book_fill, book_income
+from rl_trader.live.answering import SKEW_MS, doubt, look_for_missing, see, see_fill, settle_absent
+from rl_trader.live.bookkeeping import book_income
 from rl_trader.live.commands import Alert, Cancel, Command, ReadAccount, RebuildStream, SetTimer
 from rl_trader.live.deciding import Gate
 from rl_trader.live.events import Snapshot, SnapshotFailed, Started
 from rl_trader.live.guarding import flatten, guard
-from rl_trader.live.intents import ZERO, epoch_of
+from rl_trader.live.intents import epoch_of
 from rl_trader.live.state import State
 from rl_trader.live.stopping import halt
 from rl_trader.live.words import IntentState, StopKind
@@ -44,6 +44,7 @@ def start(state: State, event: Started) -> list[Command]:
 def fail(state: State, event: SnapshotFailed) -> list[Command]:
     """Try again with the next poll; without a reconciled account nothing is decided."""
     state.is_reading = False
+    state.num_failures += 1
     return [Alert(f"the account could not be read: {event.reason}"), *_read_again(state)]
 
 
@@ -57,17 +58,14 @@ def _read_again(state: State) -> list[Command]:
 
 def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     """Take a reading of the account over."""
-    state.is_reading = False
+    state.is_reading, state.num_failures = False, 0
     commands = _read_again(state) + _doubt_stream(state, event)
-    is_first = not state.books.is_open
-    if is_first:
+    if not state.books.is_open:
         _open_ledger(state, event)
     for fill in event.fills:
-        book_fill(state, fill)
+        commands += see_fill(state, fill, gate)
     for income in event.income:
         book_income(state, income)
-    if is_first:
-        state.books.opened_ms = event.t_ms
     commands += _take_over_orders(state, event, gate)
     commands += settle_absent(state, event, gate)
     commands += _compare(state, event)
@@ -91,15 +89,12 @@ def _note_read(state: State, event: Snapshot) -> None:
 
 
 def _open_ledger(state: State, event: Snapshot) -> None:
-    """Begin the ledger with what the exchange says."""
+    """Begin the ledger with what the exchange says; what it lists is in that already."""
     books = state.books
-    books.is_open = True
-    books.opening_balance = (
-        event.wallet_balance
-        - sum((f.realized - f.commission for f in event.fills), ZERO)
-        - sum((i.amount for i in event.income), ZERO)
-    )
-    books.filled = event.amount - sum((f.amount for f in event.fills), ZERO)
+    books.is_open, books.opened_ms = True, event.t_ms
+    books.opening_balance, books.filled = event.wallet_balance, event.amount
+    books.trade_ids = {fill.trade_id for fill in event.fills}
+    books.income_ids = {(income.kind, income.tran_id) for income in event.income}
 
 
 def _take_over_orders(state: State, event: Snapshot, gate: Gate) -> list[Command]:
@@ -117,7 +112,7 @@ def _compare(state: State, event: Snapshot) -> list[Command]:
     elif abs(books.ledger_balance - event.wallet_balance) >= UNIT:
         difference = f"the wallet is {event.wallet_balance} and its bookings sum to {books.ledger_balance}"
     else:
-        state.differs_since_ms = None
+        state.differs_since_ms, state.consistent_ms = None, event.t_ms
         return []
     if state.differs_since_ms is None:
         state.differs_since_ms = state.now_ms

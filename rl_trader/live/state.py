@@ -52,6 +52,7 @@ class Conduct:
     poll_ms: int = 15_000  # between two readings of the account
     most_holds: int = 3  # decisions in a row without a usable action, before entries end
     most_refusals: int = 3  # entries in a row that the exchange refuses
+    most_failures: int = 3  # readings of the account in a row, before nothing is decided
 
 
 @dataclass(slots=True)
@@ -92,6 +93,8 @@ class State:
     now_ms: int = 0
     is_reconciled: bool = False  # whether the account was read since the start, or since something was lost
     is_reading: bool = False  # whether the account is being read
+    consistent_ms: int = 0  # of the newest reading that is what the bookings sum to
+    num_failures: int = 0  # readings of the account in a row that have failed
     reads_again: bool = False  # whether it is to be read once more then
     num_told: int = 0  # events of the account, which make a reading old that has begun before
     books: Books = field(default_factory=Books)

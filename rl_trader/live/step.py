@@ -4,8 +4,8 @@ It has no clock, no chance and no input or output: the same events give the same
 the journal of the events is the trader's memory.
 """
 
-from rl_trader.live.answering import answer, ask, ask_for_trades, note_query, note_sending, see
-from rl_trader.live.bookkeeping import book_fill, book_income, see_account
+from rl_trader.live.answering import answer, ask, ask_for_trades, note_query, note_sending, see, see_fill
+from rl_trader.live.bookkeeping import book_income, see_account
 from rl_trader.live.commands import Command, ReadAccount, SetTimer
 from rl_trader.live.deciding import Gate, close_bar, decide, skip_bar
 from rl_trader.live.events import (
@@ -61,8 +61,7 @@ class Core:
                 return fail(state, event)
             case FillSeen():
                 state.num_told += 1
-                book_fill(state, event)
-                return []
+                return see_fill(state, event, gate)
             case IncomeSeen():
                 book_income(state, event)
                 return []

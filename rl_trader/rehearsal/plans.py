@@ -17,7 +17,7 @@ from rl_trader.rehearsal.operator import Wish
 
 Json = dict[str, Any]
 QUIET_BARS: Final = 14  # at the end, without faults
-POLLS_MS: Final = (15_000, 15_000, 30_000)
+POLLS_MS: Final = (15_000, 30_000)
 
 _MINUTE: Final = 60_000
 _ORDER: Final = "POST /fapi/v1/order"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from rl_trader.live import bookkeeping, deciding, guarding, reconciling, step
+from rl_trader.live import answering, bookkeeping, deciding, guarding, reconciling, step
 from rl_trader.live.commands import Cancel, Command, Place, SetTimer
 from rl_trader.live.events import FillSeen, Queried, Started
 from rl_trader.live.intents import Intent, client_id
@@ -167,11 +167,11 @@ def _count_twice() -> Changes:
     """Count a trade whenever it is told."""
     book = bookkeeping.book_fill
 
-    def book_fill(state: State, fill: FillSeen) -> None:
+    def book_fill(state: State, fill: FillSeen) -> Intent | None:
         state.books.trade_ids.discard(fill.trade_id)
-        book(state, fill)
+        return book(state, fill)
 
-    return [(module, "book_fill", book_fill) for module in (step, reconciling)]
+    return [(answering, "book_fill", book_fill)]
 
 
 def _forget_the_stop() -> Changes:

@@ -209,6 +209,8 @@ class Stage:
         """Take what has come, then what the market tells; the orders of a decision arrive at the next open."""
         await self._settle()
         events = [*self._operator.take(self._now(), self.trader.core.state), *self._line.take()]
+        if not events:
+            return
         for event in events:
             self._happen(event)
         if any(isinstance(event, BarClosed) and event.t_ms < event.open_ms + self._conduct.bar_ms for event in events):
@@ -227,11 +229,10 @@ class Stage:
 
     async def _settle(self) -> None:
         """Let everything happen that is due."""
+        self.venue.tick()
         for _ in range(MOST_ROUNDS):
             await _quiet()
             self._check()
-            self.venue.tick()
-            self._let_time_be()
             names = self._timers.take_due()
             for name in names:
                 self.hazards.at("before a timer fires")
