@@ -8,7 +8,7 @@ from agents.markets import data_folder, load_market
 from agents.run_folder import RunFolder
 from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date, utc
-from rl_trader.live.deployment import Deployment, load_deployment
+from rl_trader.live.policy.deployment import Deployment, load_deployment
 from rl_trader.local_exchange.assembly import Setup, assemble_lock_step
 from rl_trader.local_exchange.market.recording import decimal
 from rl_trader.local_exchange.protocol.limits import UNLIMITED

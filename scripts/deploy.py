@@ -53,11 +53,11 @@ def main() -> int:
 
 
 def _setup(arguments: "Namespace") -> "SessionSetup":
-    from rl_trader.live.caps import load_caps
-    from rl_trader.live.deployment import load_deployment
-    from rl_trader.live.secrets import load_credentials, system_keyring
+    from rl_trader.live.core.caps import load_caps
+    from rl_trader.live.exchange.secrets import load_credentials, system_keyring
+    from rl_trader.live.exchange.venue import Gate, Venue
+    from rl_trader.live.policy.deployment import load_deployment
     from rl_trader.live.session import SessionSetup
-    from rl_trader.live.venue import Gate, Venue
 
     deployment = load_deployment(arguments.run, arguments.symbol, arguments.checkpoint)
     venue = Venue.paper(arguments.rest, arguments.streams)

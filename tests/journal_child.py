@@ -21,9 +21,9 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from rl_trader.errors import RlTraderError
-from rl_trader.live.journal import Journal
-from rl_trader.live.journal_chain import JournalError, Json
-from rl_trader.live.journal_rows import (
+from rl_trader.live.journal.chain import JournalError, Json
+from rl_trader.live.journal.journal import Journal
+from rl_trader.live.journal.rows import (
     ClearedStopRow,
     DecisionRow,
     FillRow,
@@ -36,7 +36,7 @@ from rl_trader.live.journal_rows import (
     RiskStopRow,
     Row,
 )
-from rl_trader.live.journal_schema import JournalIdentity
+from rl_trader.live.journal.schema import JournalIdentity
 
 REPO: Final = Path(__file__).parents[1]
 IDENTITY: Final = JournalIdentity(mode="paper", account="7d1f", checkpoint="c0ffee")

@@ -7,9 +7,9 @@ from rl_trader.bars import MS_PER_HOUR
 from rl_trader.contract import load_terms
 from rl_trader.download.archive import KLINE_COLUMNS, Kind
 from rl_trader.klines import interval_ms
-from rl_trader.live.bar_series import BarSeries, SeriesNeeds
-from rl_trader.live.market_feed import FeedLimits, MarketFeed
-from rl_trader.live.market_news import BarLate, BarReady, Call, FeedEvent, KlineNews, MarkNews
+from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
+from rl_trader.live.streams.market_feed import FeedLimits, MarketFeed
+from rl_trader.live.streams.market_news import BarLate, BarReady, Call, FeedEvent, KlineNews, MarkNews
 
 START = 1_704_067_200_000  # 2024-01-01T00:00Z
 BAR = 1_800_000

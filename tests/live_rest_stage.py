@@ -6,13 +6,13 @@ from typing import Any
 
 import requests
 
-from rl_trader.live.outcome import Outcome, RawAnswer, classify
+from rl_trader.live.exchange.outcome import Outcome, RawAnswer, classify
+from rl_trader.live.exchange.rest import Rest
+from rl_trader.live.exchange.secrets import Credentials, Secret
+from rl_trader.live.exchange.server_clock import ServerClock
+from rl_trader.live.exchange.venue import Gate, Venue
+from rl_trader.live.exchange.wire import AiohttpTransport, Patience, Transport, WireAnswer, WireRequest
 from rl_trader.live.redaction import Redactor
-from rl_trader.live.rest import Rest
-from rl_trader.live.secrets import Credentials, Secret
-from rl_trader.live.server_clock import ServerClock
-from rl_trader.live.venue import Gate, Venue
-from rl_trader.live.wire import AiohttpTransport, Patience, Transport, WireAnswer, WireRequest
 from rl_trader.local_exchange.protocol.keys import ApiKey
 from rl_trader.local_exchange.shells.memory import MemoryTransport
 from tests.fault_stage import FaultStage

@@ -8,16 +8,16 @@ from typing import Any, Generic, TypeVar
 import aiohttp
 
 from rl_trader.contract import load_terms
-from rl_trader.live.bar_series import BarSeries, SeriesNeeds
-from rl_trader.live.line_keeper import Backoff, LineLimits
-from rl_trader.live.market_feed import FeedLimits, MarketFeed
-from rl_trader.live.market_news import FeedEvent
-from rl_trader.live.market_stream import Item, MarketData, MarketStream
-from rl_trader.live.rest import Rest
-from rl_trader.live.sockets import Caller, Dialer, MachineClock, Patience
-from rl_trader.live.user_stream import KeyLimits, UserItem, UserStream
-from rl_trader.live.venue import Gate, Venue
-from rl_trader.live.wire import AiohttpTransport
+from rl_trader.live.exchange.rest import Rest
+from rl_trader.live.exchange.venue import Gate, Venue
+from rl_trader.live.exchange.wire import AiohttpTransport
+from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
+from rl_trader.live.streams.line_keeper import Backoff, LineLimits
+from rl_trader.live.streams.market_feed import FeedLimits, MarketFeed
+from rl_trader.live.streams.market_news import FeedEvent
+from rl_trader.live.streams.market_stream import Item, MarketData, MarketStream
+from rl_trader.live.streams.sockets import Caller, Dialer, MachineClock, Patience
+from rl_trader.live.streams.user_stream import KeyLimits, UserItem, UserStream
 from rl_trader.local_exchange.shells.http import HttpServer
 from rl_trader.local_exchange.shells.server_thread import ServerThread
 from rl_trader.local_exchange.shells.websocket import StreamRoutes

@@ -17,8 +17,8 @@ from rl_trader.contract import load_terms
 from rl_trader.download.archive import KLINE_COLUMNS, Kind, Series, tidy
 from rl_trader.errors import ConfigError, DataError
 from rl_trader.klines import interval_ms, utc
-from rl_trader.live.bar_series import FUNDING_BEFORE_MS, BarSeries, Outcome, SeriesNeeds
-from rl_trader.live.market_rows import read_candle
+from rl_trader.live.streams.bar_series import FUNDING_BEFORE_MS, BarSeries, Outcome, SeriesNeeds
+from rl_trader.live.streams.market_rows import read_candle
 from rl_trader.market import SymbolTables, build_market
 
 START = 1_704_067_200_000  # 2024-01-01T00:00Z, when funding is settled

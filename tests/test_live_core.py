@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from rl_trader.live.codec import CodecError, decode, decode_event, encode
-from rl_trader.live.commands import Alert, Cancel, Command, Decide, Place, Query, ReadAccount, SetTimer
-from rl_trader.live.events import (
+from rl_trader.live.core.codec import CodecError, decode, decode_event, encode
+from rl_trader.live.core.commands import Alert, Cancel, Command, Decide, Place, Query, ReadAccount, SetTimer
+from rl_trader.live.core.events import (
     AccountSeen,
     Answered,
     BarClosed,
@@ -25,10 +25,10 @@ from rl_trader.live.events import (
     StopAsked,
     TimerFired,
 )
-from rl_trader.live.intents import Intent, TransitionError, client_id, epoch_of
-from rl_trader.live.state import Conduct, State
-from rl_trader.live.step import Core
-from rl_trader.live.words import IntentState, Purpose, StopKind
+from rl_trader.live.core.intents import Intent, TransitionError, client_id, epoch_of
+from rl_trader.live.core.state import Conduct, State
+from rl_trader.live.core.step import Core
+from rl_trader.live.core.words import IntentState, Purpose, StopKind
 
 D = Decimal
 BAR_MS = 60_000

@@ -26,10 +26,10 @@ from rl_trader.features import Feature
 from rl_trader.kernels import records
 from rl_trader.klines import interval_ms, parse_date, resample
 from rl_trader.ledger import Account
-from rl_trader.live.decider import Decider, Decision, Leg
-from rl_trader.live.deployment import Deployment, Series, load_deployment
-from rl_trader.live.holding import bars_held_after
-from rl_trader.live.observer import AccountAtClose, Observation, Observer
+from rl_trader.live.core.holding import bars_held_after
+from rl_trader.live.policy.decider import Decider, Decision, Leg
+from rl_trader.live.policy.deployment import Deployment, Series, load_deployment
+from rl_trader.live.policy.observer import AccountAtClose, Observation, Observer
 from rl_trader.market import Period, SymbolTables, build_market
 from rl_trader.observation import ACCOUNT_FEATURES
 from rl_trader.observed_market import ObservedMarket, observe_market

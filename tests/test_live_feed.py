@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from rl_trader.bars import MS_PER_HOUR
 from rl_trader.download.archive import Kind
-from rl_trader.live.market_feed import FeedLimits
-from rl_trader.live.market_news import (
+from rl_trader.live.streams.market_feed import FeedLimits
+from rl_trader.live.streams.market_news import (
     Alive,
     BarLate,
     BarReady,
@@ -21,7 +21,7 @@ from rl_trader.live.market_news import (
     Stale,
     Unreadable,
 )
-from rl_trader.live.stamps import Lag, StampClock
+from rl_trader.live.streams.stamps import Lag, StampClock
 from tests.live_feed_stage import BAR, START, FeedStage, candle
 
 END = START + BAR  # of the first bar

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from rl_trader.live.commands import (
+from rl_trader.live.core.commands import (
     Cancel,
     Command,
     Decide,
@@ -14,7 +14,7 @@ from rl_trader.live.commands import (
     RebuildStream,
     SetTimer,
 )
-from rl_trader.live.events import (
+from rl_trader.live.core.events import (
     AccountSeen,
     FillSeen,
     IncomeSeen,
@@ -26,8 +26,8 @@ from rl_trader.live.events import (
     StopAsked,
     TimerFired,
 )
-from rl_trader.live.intents import Intent
-from rl_trader.live.words import IntentState, Purpose
+from rl_trader.live.core.intents import Intent
+from rl_trader.live.core.words import IntentState, Purpose
 from tests.test_live_core import CONDUCT, Desk, alerts, places
 
 D = Decimal

@@ -19,9 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_trader.errors import ConfigError, RlTraderError
-from rl_trader.live.instance_lock import InstanceLock, lock_path
-from rl_trader.live.journal import GROUP, KEPT_STATES, Journal
-from rl_trader.live.journal_chain import (
+from rl_trader.live.journal.chain import (
     DamagedJournalError,
     DuplicateRowError,
     EventHead,
@@ -31,9 +29,11 @@ from rl_trader.live.journal_chain import (
     event_digest,
     genesis,
 )
-from rl_trader.live.journal_file import ballast_path, check_settings, connect_reading, keep_ballast, move_aside
-from rl_trader.live.journal_reader import JournalReader, open_read_only
-from rl_trader.live.journal_rows import (
+from rl_trader.live.journal.file import ballast_path, check_settings, connect_reading, keep_ballast, move_aside
+from rl_trader.live.journal.instance_lock import InstanceLock, lock_path
+from rl_trader.live.journal.journal import GROUP, KEPT_STATES, Journal
+from rl_trader.live.journal.reader import JournalReader, open_read_only
+from rl_trader.live.journal.rows import (
     ROW_KINDS,
     ClearedStopRow,
     DecisionRow,
@@ -46,8 +46,8 @@ from rl_trader.live.journal_rows import (
     Row,
     stored,
 )
-from rl_trader.live.journal_schema import STEPS, check_sqlite, check_version, migrate
-from rl_trader.live.journal_tip import tip_path
+from rl_trader.live.journal.schema import STEPS, check_sqlite, check_version, migrate
+from rl_trader.live.journal.tip import tip_path
 from rl_trader.live.redaction import HIDDEN
 from tests.journal_child import (
     IDENTITY,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rl_trader.live.journal_rows import IntentRow
+from rl_trader.live.journal.rows import IntentRow
 from tests.journal_child import NOBODY, REPO, ForkServer, halt, open_journal, order_event
 
 KILLS = 80  # at random moments

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_trader.errors import ConfigError
-from rl_trader.live.budget import MINUTE_MS, TEN_SECONDS_MS, Budget, Cost, Limits
-from rl_trader.live.endpoints import ENDPOINTS, Use
-from rl_trader.live.outcome import RawAnswer
-from rl_trader.live.server_clock import RESYNC_MS, Estimate, Sample, ServerClock, estimate
-from rl_trader.live.venue import DEMO, LIVE, Armed, Gate, Venue, VenueName
-from rl_trader.live.wire import AiohttpTransport, WireRequest
+from rl_trader.live.exchange.budget import MINUTE_MS, TEN_SECONDS_MS, Budget, Cost, Limits
+from rl_trader.live.exchange.endpoints import ENDPOINTS, Use
+from rl_trader.live.exchange.outcome import RawAnswer
+from rl_trader.live.exchange.server_clock import RESYNC_MS, Estimate, Sample, ServerClock, estimate
+from rl_trader.live.exchange.venue import DEMO, LIVE, Armed, Gate, Venue, VenueName
+from rl_trader.live.exchange.wire import AiohttpTransport, WireRequest
 from rl_trader.serialise import from_json, to_json
 from tests.fault_stage import FaultStage
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_trader.live.endpoints import ENDPOINTS
-from rl_trader.live.outcome import Kind, Outcome, RawAnswer, classify
+from rl_trader.live.exchange.endpoints import ENDPOINTS
+from rl_trader.live.exchange.outcome import Kind, Outcome, RawAnswer, classify
 
 NOW = 1_800_000_000_000
 MINUTES = 60_000

@@ -12,14 +12,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from rl_trader.errors import ConfigError
-from rl_trader.live import endpoints
-from rl_trader.live.endpoints import ENDPOINTS, Access, Endpoint, Use
-from rl_trader.live.outcome import Kind
+from rl_trader.live.exchange import endpoints
+from rl_trader.live.exchange.endpoints import ENDPOINTS, Access, Endpoint, Use
+from rl_trader.live.exchange.outcome import Kind
+from rl_trader.live.exchange.rest import Rest
+from rl_trader.live.exchange.secrets import Credentials, Secret
+from rl_trader.live.exchange.venue import DEMO, Gate, Venue
+from rl_trader.live.exchange.wire import AiohttpTransport, Patience, WireAnswer, WireRequest
 from rl_trader.live.redaction import Redactor
-from rl_trader.live.rest import Rest
-from rl_trader.live.secrets import Credentials, Secret
-from rl_trader.live.venue import DEMO, Gate, Venue
-from rl_trader.live.wire import AiohttpTransport, Patience, WireAnswer, WireRequest
 from rl_trader.local_exchange.assembly import ENDPOINTS as SERVED
 from rl_trader.local_exchange.protocol import endpoint as served
 from rl_trader.local_exchange.protocol.signature import signature_of

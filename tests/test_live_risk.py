@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rl_trader.config import TradingConfig
 from rl_trader.contract import load_terms
 from rl_trader.errors import ConfigError
-from rl_trader.live.caps import Caps, load_caps
-from rl_trader.live.risk import Performance, Refusal, RiskGate, RiskOrder, RiskView, Rule, worst_notional
-from rl_trader.live.words import StopKind
+from rl_trader.live.core.caps import Caps, load_caps
+from rl_trader.live.core.risk import Performance, Refusal, RiskGate, RiskOrder, RiskView, Rule, worst_notional
+from rl_trader.live.core.words import StopKind
 
 D = Decimal
 NOW = 1_767_225_600_000 + 3_600_000  # 2026-01-01T01:00Z

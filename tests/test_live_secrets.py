@@ -22,12 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_trader.errors import ConfigError
-from rl_trader.live import secrets
-from rl_trader.live.permissions import FORBIDDEN, REQUIRED, faults_of
+from rl_trader.live.exchange import secrets
+from rl_trader.live.exchange.permissions import FORBIDDEN, REQUIRED, faults_of
+from rl_trader.live.exchange.secrets import Credentials, Secret, load_credentials
+from rl_trader.live.exchange.venue import Gate, Venue, VenueName
+from rl_trader.live.exchange.wire import AiohttpTransport
 from rl_trader.live.redaction import HIDDEN, Redactor, redacting
-from rl_trader.live.secrets import Credentials, Secret, load_credentials
-from rl_trader.live.venue import Gate, Venue, VenueName
-from rl_trader.live.wire import AiohttpTransport
 from tests.fault_stage import FaultStage
 from tests.live_rest_stage import loopback, make_rest, order
 

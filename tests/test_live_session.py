@@ -11,13 +11,13 @@ import pytest
 
 from agents.presets import BTCUSDT_30M
 from rl_trader.klines import parse_date
-from rl_trader.live.caps import Caps
-from rl_trader.live.deployment import Deployment, load_deployment
-from rl_trader.live.intents import Intent
-from rl_trader.live.secrets import Credentials, Secret
+from rl_trader.live.core.caps import Caps
+from rl_trader.live.core.intents import Intent
+from rl_trader.live.core.words import IntentState
+from rl_trader.live.exchange.secrets import Credentials, Secret
+from rl_trader.live.exchange.venue import Gate, Venue
+from rl_trader.live.policy.deployment import Deployment, load_deployment
 from rl_trader.live.session import Session, SessionSetup
-from rl_trader.live.venue import Gate, Venue
-from rl_trader.live.words import IntentState
 from rl_trader.local_exchange.assembly import Setup
 from rl_trader.local_exchange.engine.trader import Trader
 from rl_trader.local_exchange.shells.local import LocalExchange

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from rl_trader.errors import ConfigError
-from rl_trader.live.line_keeper import Backoff, LineKeeper, LineLimits, Reason
-from rl_trader.live.market_news import Alive, BarReady, BarRevised, KlineNews, MarkNews, Stale, Unreadable
-from rl_trader.live.market_stream import MOST_WAITING, MarketStream, StreamDown, StreamUp, parse_market_frame
-from rl_trader.live.outcome import RawAnswer
-from rl_trader.live.sockets import Dialer, LineError, MachineClock, Waiting
-from rl_trader.live.user_stream import (
+from rl_trader.live.exchange.outcome import RawAnswer
+from rl_trader.live.exchange.venue import Gate, Venue
+from rl_trader.live.streams.line_keeper import Backoff, LineKeeper, LineLimits, Reason
+from rl_trader.live.streams.market_news import Alive, BarReady, BarRevised, KlineNews, MarkNews, Stale, Unreadable
+from rl_trader.live.streams.market_stream import MOST_WAITING, MarketStream, StreamDown, StreamUp, parse_market_frame
+from rl_trader.live.streams.sockets import Dialer, LineError, MachineClock, Waiting
+from rl_trader.live.streams.user_stream import (
     AccountGap,
     KeyKeeper,
     KeyLimits,
@@ -23,7 +24,6 @@ from rl_trader.live.user_stream import (
     UserStreamDown,
     parse_user_frame,
 )
-from rl_trader.live.venue import Gate, Venue
 from rl_trader.market import build_market
 from tests.fault_stage import BAR, START
 from tests.live_stream_stage import QUICK, Heard, Port, StreamStage, market, running, serving, user_stream

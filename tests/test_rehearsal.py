@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from rl_trader.errors import ConfigError
-from rl_trader.live.events import Resumed, StopAsked
-from rl_trader.live.gating import gate_of
-from rl_trader.live.risk import RiskGate
-from rl_trader.live.state import Conduct
-from rl_trader.live.words import IntentState
+from rl_trader.live.core.events import Resumed, StopAsked
+from rl_trader.live.core.gating import gate_of
+from rl_trader.live.core.risk import RiskGate
+from rl_trader.live.core.state import Conduct
+from rl_trader.live.core.words import IntentState
 from rl_trader.local_exchange.faults.plan import FaultPlan
 from rl_trader.rehearsal.hazards import Hazards, Kill
 from rl_trader.rehearsal.invariants import CHECKERS, check

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol, cast
 
+from rl_trader.live.core.events import Answered, Event, OrderSeen, Queried, Sending, Snapshot, SnapshotFailed
+from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.entries import ORDER_TYPES
-from rl_trader.live.events import Answered, Event, OrderSeen, Queried, Sending, Snapshot, SnapshotFailed
-from rl_trader.live.intents import ZERO, Intent
-from rl_trader.live.outcome import Kind, Outcome, RawAnswer, classify
+from rl_trader.live.exchange.outcome import Kind, Outcome, RawAnswer, classify
 from rl_trader.live.reading import Row, UnreadableError, number, order_seen, snapshot, stop_seen, whole
 
 BACKEND_MS: Final = 10_000  # that the exchange itself waits before it says that it does not know

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from rl_trader.live.codec import encode
-from rl_trader.live.events import Event, FillSeen, IncomeSeen
-from rl_trader.live.intents import Intent
-from rl_trader.live.journal_rows import (
+from rl_trader.live.core.codec import encode
+from rl_trader.live.core.events import Event, FillSeen, IncomeSeen
+from rl_trader.live.core.intents import Intent
+from rl_trader.live.core.state import Change, Cleared, Latched, State
+from rl_trader.live.core.words import IntentState, Purpose
+from rl_trader.live.journal.rows import (
     ClearedStopRow,
     FillRow,
     IncomeRow,
@@ -21,8 +23,6 @@ from rl_trader.live.journal_rows import (
     RiskStopRow,
     Row,
 )
-from rl_trader.live.state import Change, Cleared, Latched, State
-from rl_trader.live.words import IntentState, Purpose
 
 USDT: Final = "USDT"
 ORDER_TYPES: Final = {Purpose.STOP: "STOP_MARKET", Purpose.TAKE_PROFIT: "TAKE_PROFIT_MARKET"}

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from rl_trader.errors import RlTraderError
-from rl_trader.live.bar_series import BarSeries
-from rl_trader.live.commands import Decide
-from rl_trader.live.decider import Decider
-from rl_trader.live.events import Decided
-from rl_trader.live.observer import AccountAtClose, Observer
+from rl_trader.live.core.commands import Decide
+from rl_trader.live.core.events import Decided
+from rl_trader.live.policy.decider import Decider
+from rl_trader.live.policy.observer import AccountAtClose, Observer
+from rl_trader.live.streams.bar_series import BarSeries
 
 
 class PolicyDesk:

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, cast
 
 from rl_trader.errors import RlTraderError
 from rl_trader.live.calls import Rest
-from rl_trader.live.deployment import Deployment
-from rl_trader.live.outcome import Kind, classify
+from rl_trader.live.exchange.outcome import Kind, classify
+from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.reading import number
 from rl_trader.trading import smallest_order
 

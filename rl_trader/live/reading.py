@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from rl_trader.errors import RlTraderError
-from rl_trader.live.events import AccountSeen, Event, FillSeen, IncomeSeen, OrderSeen, Snapshot
-from rl_trader.live.intents import ZERO
+from rl_trader.live.core.events import AccountSeen, Event, FillSeen, IncomeSeen, OrderSeen, Snapshot
+from rl_trader.live.core.intents import ZERO
 
 Row = Mapping[str, Any]
 TRADE_INCOME: Final = ("REALIZED_PNL", "COMMISSION")  # that fills tell of

@@ -6,7 +6,7 @@ fails for good, all end: what was on its way is found by the next start.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,14 +17,11 @@ from typing import Final, Self
 
 from rl_trader.errors import ConfigError
 from rl_trader.klines import utc
-from rl_trader.live.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.calls import Calls
-from rl_trader.live.caps import Caps
-from rl_trader.live.codec import decode_event
-from rl_trader.live.commands import Decide
-from rl_trader.live.decider import Decider
-from rl_trader.live.deployment import Deployment
-from rl_trader.live.events import (
+from rl_trader.live.core.caps import Caps
+from rl_trader.live.core.codec import decode_event
+from rl_trader.live.core.commands import Decide
+from rl_trader.live.core.events import (
     BarClosed,
     BarSkipped,
     Decided,
@@ -34,29 +31,33 @@ from rl_trader.live.events import (
     StopAsked,
     TimerFired,
 )
-from rl_trader.live.gating import gate_of
-from rl_trader.live.journal import Journal
-from rl_trader.live.journal_schema import JournalIdentity
-from rl_trader.live.line_keeper import Backoff
-from rl_trader.live.market_feed import MarketFeed
-from rl_trader.live.market_news import Alive, BarLate, BarReady, FeedEvent, Stale
-from rl_trader.live.market_stream import MarketData, MarketStream
-from rl_trader.live.observer import Observer
+from rl_trader.live.core.gating import gate_of
+from rl_trader.live.core.risk import RiskGate
+from rl_trader.live.core.state import Conduct, State
+from rl_trader.live.core.step import Core
+from rl_trader.live.exchange.rest import RECV_WINDOW_MS, Rest
+from rl_trader.live.exchange.secrets import Credentials
+from rl_trader.live.exchange.server_clock import ServerClock
+from rl_trader.live.exchange.venue import Gate, Venue
+from rl_trader.live.exchange.wire import AiohttpTransport
+from rl_trader.live.journal.journal import Journal
+from rl_trader.live.journal.schema import JournalIdentity
+from rl_trader.live.policy.decider import Decider
+from rl_trader.live.policy.deployment import Deployment
+from rl_trader.live.policy.observer import Observer
 from rl_trader.live.policy_desk import PolicyDesk
 from rl_trader.live.preflight import Finding, Preflight, refusals
 from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
-from rl_trader.live.rest import RECV_WINDOW_MS, Rest
-from rl_trader.live.risk import RiskGate
-from rl_trader.live.secrets import Credentials
-from rl_trader.live.server_clock import ServerClock
-from rl_trader.live.sockets import Dialer, MachineClock
-from rl_trader.live.state import Conduct, State
-from rl_trader.live.step import Core
-from rl_trader.live.trader import Trader
-from rl_trader.live.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
-from rl_trader.live.venue import Gate, Venue
-from rl_trader.live.wire import AiohttpTransport
+from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
+from rl_trader.live.streams.line_keeper import Backoff
+from rl_trader.live.streams.market_feed import MarketFeed
+from rl_trader.live.streams.market_news import Alive, BarLate, BarReady, FeedEvent, Stale
+from rl_trader.live.streams.market_stream import MarketData, MarketStream
+from rl_trader.live.streams.sockets import Dialer, MachineClock
+from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
+from rl_trader.live.timers import RealTimers
+from rl_trader.live.trader import Trader, Watcher
 from rl_trader.observed_market import schema_warmup
 
 RESYNC_EVERY_MS: Final = 60_000  # between two looks whether the clock is to be set again
@@ -77,50 +78,20 @@ class SessionSetup:
     seed: int = 0  # of the pauses between attempts to connect
 
 
-class RealTimers:
-    """Timers that fire by a clock.
-
-    Args:
-        clock: Waits.
-        fire: Called with the name of one that is due.
-    """
-
-    def __init__(self, clock: MachineClock, fire: Callable[[str], object]) -> None:
-        self._clock = clock
-        self._fire = fire
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    def set(self, name: str, after_ms: int) -> None:
-        """Fire after a time; a timer of the same name is replaced."""
-        if (before := self._tasks.pop(name, None)) is not None:
-            before.cancel()
-        self._tasks[name] = asyncio.create_task(self._wait(name, after_ms))
-
-    async def _wait(self, name: str, after_ms: int) -> None:
-        await self._clock.sleep(after_ms)
-        self._tasks.pop(name, None)
-        self._fire(name)
-
-    def cancel(self) -> None:
-        """Fire none of them any more."""
-        for task in self._tasks.values():
-            task.cancel()
-        self._tasks.clear()
-
-
 class Session:
     """A deployment at work; an async context manager.
 
     Args:
         setup: What is deployed.
         tell: Told what a person should know.
+        watchers: Shown every event with the state after it.
 
     Raises:
         ConfigError: From ``__aenter__``, if the exchange or the account are not as they must be.
     """
 
-    def __init__(self, setup: SessionSetup, tell: Callable[[str], object]) -> None:
-        self._setup, self._tell = setup, tell
+    def __init__(self, setup: SessionSetup, tell: Callable[[str], object], watchers: Sequence[Watcher] = ()) -> None:
+        self._setup, self._tell, self._watchers = setup, tell, watchers
         self._clock = MachineClock()
         self._stack = AsyncExitStack()
         self.findings: list[Finding] = []
@@ -221,6 +192,7 @@ class Session:
             session_ms=self._clock.monotonic_ms,
             latched=[stop.seq for stop in self._journal.latched_stops()],
             rebuild=lambda: self._user_stream.rebuild(),
+            watchers=self._watchers,
         )
 
     # At work
@@ -239,7 +211,7 @@ class Session:
         market = MarketStream(dialer, streams, data.take, self._clock, Backoff(chance))
         self._user_stream = UserStream(dialer, self._rest, self._take_account, self._clock, Backoff(chance))
         async with asyncio.TaskGroup() as group:
-            for work in (data.run(), market.run(), self._user_stream.run(), self._keep_clock()):
+            for work in (self.trader.watch(), data.run(), market.run(), self._user_stream.run(), self._keep_clock()):
                 group.create_task(work)
 
     def ask_to_stop(self, kind: str, reason: str, by: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from rl_trader.live.calls import MOST_READINGS, Calls
-from rl_trader.live.commands import (
+from rl_trader.live.core.commands import (
     Alert,
     Cancel,
     Command,
@@ -22,14 +22,15 @@ from rl_trader.live.commands import (
     RebuildStream,
     SetTimer,
 )
+from rl_trader.live.core.events import Decided, Event, Resumed, SnapshotFailed, TimerFired
+from rl_trader.live.core.state import Latched, State
+from rl_trader.live.core.step import Core
+from rl_trader.live.core.words import IntentState
 from rl_trader.live.entries import entry
-from rl_trader.live.events import Decided, Event, Resumed, SnapshotFailed, TimerFired
-from rl_trader.live.journal_rows import NewEvent
-from rl_trader.live.state import Latched
-from rl_trader.live.step import Core
-from rl_trader.live.words import IntentState
+from rl_trader.live.journal.rows import NewEvent
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+Watcher = Callable[[Event, State], object]
 
 
 class Journal(Protocol):
@@ -61,6 +62,7 @@ class Trader:
         session_ms: This process's clock.
         latched: Numbers of the journal's events that came with stops which nobody has cleared.
         rebuild: Makes another connection for the account's events.
+        watchers: Shown every event once it is journalled, with the state after it; what they raise ends the trader.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Trader:
         session_ms: Callable[[], int],
         latched: Sequence[int] = (),
         rebuild: Callable[[], object] = lambda: None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.core = core
         self._journal = journal
@@ -83,6 +86,7 @@ class Trader:
         self._decide = decide
         self._tell = tell
         self._rebuild = rebuild
+        self._watchers = watchers
         self._session_ms = session_ms
         self._latched = list(latched)
         self._orders: asyncio.Queue[Work] = asyncio.Queue()
@@ -114,6 +118,8 @@ class Trader:
         if isinstance(event, Resumed):
             self._latched.clear()
         self._latched += [number for change in self.core.state.changes if isinstance(change, Latched)]
+        for watcher in self._watchers:
+            watcher(event, self.core.state)
         for command in commands:
             self._do(command)
 

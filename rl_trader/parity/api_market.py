@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rl_trader.download.archive import KLINE_COLUMNS, QUOTED_COLUMNS, Kind, Series
 from rl_trader.errors import DataError
 from rl_trader.klines import interval_ms, utc
-from rl_trader.live.deployment import Deployment
-from rl_trader.live.observer import Needed
+from rl_trader.live.policy.deployment import Deployment
+from rl_trader.live.policy.observer import Needed
 from rl_trader.local_exchange.shells.memory import MemoryTransport
 from rl_trader.market import SymbolTables
 

@@ -18,10 +18,10 @@ from rl_trader.differential.witnesses import KINDS, UNCOMPARED, KernelBar, units
 from rl_trader.errors import ConfigError
 from rl_trader.klines import utc
 from rl_trader.ledger import Account
-from rl_trader.live.decider import Decider, Decision
-from rl_trader.live.deployment import Deployment
-from rl_trader.live.holding import bars_held_after
-from rl_trader.live.observer import AccountAtClose, Observation, Observer
+from rl_trader.live.core.holding import bars_held_after
+from rl_trader.live.policy.decider import Decider, Decision
+from rl_trader.live.policy.deployment import Deployment
+from rl_trader.live.policy.observer import AccountAtClose, Observation, Observer
 from rl_trader.local_exchange.assembly import Assembly
 from rl_trader.local_exchange.market.recording import Recording
 from rl_trader.local_exchange.shells.memory import MemoryTransport

@@ -9,8 +9,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from rl_trader.live.events import Decided
-from rl_trader.live.words import IntentState
+from rl_trader.live.core.events import Decided
+from rl_trader.live.core.words import IntentState
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.stage import digest
 from rl_trader.rehearsal.tally import Tally

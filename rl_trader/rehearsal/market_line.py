@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from rl_trader.live.events import BarClosed, BarSkipped, Event, MarketSeen
+from rl_trader.live.core.events import BarClosed, BarSkipped, Event, MarketSeen
 from rl_trader.local_exchange.market.happenings import BarClosed as MarketBarClosed
 from rl_trader.local_exchange.market.happenings import Happening, Moved
 from rl_trader.local_exchange.venue import Venue

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from rl_trader.live.codec import decode_event
-from rl_trader.live.events import Event
-from rl_trader.live.journal_rows import (
+from rl_trader.live.core.codec import decode_event
+from rl_trader.live.core.events import Event
+from rl_trader.live.journal.rows import (
     ClearedStopRow,
     FillRow,
     IncomeRow,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rl_trader.live.events import Event, Resumed, StopAsked
-from rl_trader.live.state import State
+from rl_trader.live.core.events import Event, Resumed, StopAsked
+from rl_trader.live.core.state import State
 
 NAME = "operator"
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from rl_trader.live import answering, bookkeeping, deciding, guarding, reconciling, step
-from rl_trader.live.commands import Cancel, Command, Place, SetTimer
-from rl_trader.live.events import FillSeen, Queried, Started
-from rl_trader.live.intents import Intent, client_id
-from rl_trader.live.journal_rows import NewEvent
-from rl_trader.live.state import State
+from rl_trader.live.core import answering, bookkeeping, deciding, guarding, reconciling, step
+from rl_trader.live.core.commands import Cancel, Command, Place, SetTimer
+from rl_trader.live.core.events import FillSeen, Queried, Started
+from rl_trader.live.core.intents import Intent, client_id
+from rl_trader.live.core.state import State
+from rl_trader.live.core.words import IntentState
+from rl_trader.live.journal.rows import NewEvent
+from rl_trader.live.streams.user_stream import KeyKeeper, UserStream
 from rl_trader.live.trader import Trader
-from rl_trader.live.user_stream import KeyKeeper, UserStream
-from rl_trader.live.words import IntentState
 from rl_trader.local_exchange.market.happenings import Happening, Moved
 from rl_trader.rehearsal import market_line, policies
 from rl_trader.rehearsal.memory_journal import MemoryJournal

@@ -4,9 +4,9 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from rl_trader.live.caps import Caps
-from rl_trader.live.commands import Decide
-from rl_trader.live.events import Decided
+from rl_trader.live.core.caps import Caps
+from rl_trader.live.core.commands import Decide
+from rl_trader.live.core.events import Decided
 from rl_trader.rehearsal.minutes import SYMBOL
 
 CAP: Final = Decimal(12_000)  # USDT, of the position

@@ -11,11 +11,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from rl_trader.live.codec import decode_event
-from rl_trader.live.deciding import Gate
-from rl_trader.live.events import Event
-from rl_trader.live.state import Conduct, State
-from rl_trader.live.step import Core
+from rl_trader.live.core.codec import decode_event
+from rl_trader.live.core.deciding import Gate
+from rl_trader.live.core.events import Event
+from rl_trader.live.core.state import Conduct, State
+from rl_trader.live.core.step import Core
 from rl_trader.local_exchange.engine.orders import AlgoOrder, Fill, Income, Order
 from rl_trader.rehearsal.network import Asked
 from rl_trader.rehearsal.stage import digest

@@ -9,9 +9,9 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
-from rl_trader.live.gating import gate_of
-from rl_trader.live.risk import RiskGate
-from rl_trader.live.state import Conduct
+from rl_trader.live.core.gating import gate_of
+from rl_trader.live.core.risk import RiskGate
+from rl_trader.live.core.state import Conduct
 from rl_trader.local_exchange.faults.faults import Faults
 from rl_trader.local_exchange.faults.plan import FaultPlan
 from rl_trader.local_exchange.market.happenings import BarClosed, Happening

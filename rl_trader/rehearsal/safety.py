@@ -10,8 +10,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from rl_trader.live.events import BarClosed, Decided, MarketSeen, Started
-from rl_trader.live.intents import epoch_of
+from rl_trader.live.core.events import BarClosed, Decided, MarketSeen, Started
+from rl_trader.live.core.intents import epoch_of
 from rl_trader.local_exchange.engine.words import AlgoStatus
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.tally import Tally

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple, cast
 
 import aiohttp
 
-from rl_trader.live.line_keeper import Backoff
-from rl_trader.live.sockets import Caller, Dialer, Line, Patience
-from rl_trader.live.user_stream import UserItem, UserStream
+from rl_trader.live.streams.line_keeper import Backoff
+from rl_trader.live.streams.sockets import Caller, Dialer, Line, Patience
+from rl_trader.live.streams.user_stream import UserItem, UserStream
 from rl_trader.local_exchange.shells.memory_streams import MemoryClient, MemoryStreams
 from rl_trader.rehearsal.hazards import Hazards
 from rl_trader.rehearsal.virtual_clock import VirtualClock

@@ -13,21 +13,21 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
-from rl_trader.live.budget import Budget
 from rl_trader.live.calls import Calls
-from rl_trader.live.commands import Decide
-from rl_trader.live.deciding import Gate
-from rl_trader.live.events import BarClosed, Decided, Event, Started
+from rl_trader.live.core.commands import Decide
+from rl_trader.live.core.deciding import Gate
+from rl_trader.live.core.events import BarClosed, Decided, Event, Started
+from rl_trader.live.core.state import Conduct, State
+from rl_trader.live.core.step import Core
+from rl_trader.live.exchange.budget import Budget
+from rl_trader.live.exchange.rest import RECV_WINDOW_MS, Rest
+from rl_trader.live.exchange.secrets import Credentials, Secret
+from rl_trader.live.exchange.server_clock import Sample, ServerClock
+from rl_trader.live.exchange.venue import Venue
 from rl_trader.live.reading import user_events
 from rl_trader.live.redaction import Redactor
-from rl_trader.live.rest import RECV_WINDOW_MS, Rest
-from rl_trader.live.secrets import Credentials, Secret
-from rl_trader.live.server_clock import Sample, ServerClock
-from rl_trader.live.state import Conduct, State
-from rl_trader.live.step import Core
+from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
 from rl_trader.live.trader import Trader
-from rl_trader.live.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
-from rl_trader.live.venue import Venue
 from rl_trader.local_exchange.assembly import Assembly
 from rl_trader.local_exchange.market.replay import Replay
 from rl_trader.rehearsal.hazards import Hazards, KilledError

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 from urllib.parse import urlsplit
 
-from rl_trader.live.wire import Patience, WireAnswer, WireRequest
+from rl_trader.live.exchange.wire import Patience, WireAnswer, WireRequest
 from rl_trader.local_exchange.protocol.request import Request
 from rl_trader.local_exchange.shells.interception import Cut, Dropped, Outcome
 from rl_trader.rehearsal.hazards import Hazards

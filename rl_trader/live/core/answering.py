@@ -1,0 +1,241 @@
+"""What comes back for an order: taken, refused, or nobody knows.
+
+An order of which nobody knows is never sent again. It is looked for by its client id, soon and then less often, and
+counts as absent only when the exchange can no longer accept it, has said several times over half a minute that there is
+no such order, and its reading of the account, taken after that, shows neither the order nor a trade that may be its.
+"""
+
+from rl_trader.live.core.bookkeeping import book_fill, see_order
+from rl_trader.live.core.commands import Alert, Command, Query, QueryNumber, ReadAccount, RebuildStream, SetTimer
+from rl_trader.live.core.deciding import Gate, send_next
+from rl_trader.live.core.events import Answered, FillSeen, OrderSeen, Queried, Sending, Snapshot
+from rl_trader.live.core.guarding import flatten
+from rl_trader.live.core.intents import Intent
+from rl_trader.live.core.state import State
+from rl_trader.live.core.stopping import halt
+from rl_trader.live.core.words import IntentState, Purpose
+
+QUERIES_MS = (500, 1_000, 2_000, 4_000, 8_000)  # after which an unknown order is asked for; then every last one
+LEAST_QUERIES = 3  # that say there is no such order
+LEAST_SEARCH_MS = 30_000  # for so long at least
+TOLD_MS = 1_000  # after which the trades of an order that was answered must have been told
+SKEW_MS = 1_000  # by which our idea of the exchange's clock may be ahead
+LEAST_REPEATS = 2  # times that the exchange does not know an open order before it is believed
+
+_MET_ALREADY = -2021  # a stop whose price is met
+_NOTHING_TO_REDUCE = -2022
+_ONE_ALREADY = -4130  # an order that closes the position
+
+
+def note_sending(state: State, event: Sending) -> list[Command]:
+    """Note that an order is on its way; an entry is withdrawn where it has waited for too long, or may no longer go."""
+    intent = state.intents[event.client_id]
+    if intent.state is not IntentState.PLANNED:
+        return []
+    if intent.purpose.adds_exposure and (why := _why_withdrawn(state, intent)) is not None:
+        state.keep(intent.moved(IntentState.REJECTED, reason=why))
+        state.waiting.clear()
+        return [Alert(f"{intent.purpose} of {intent.amount} is withdrawn: {why}")]
+    state.keep(intent.moved(IntentState.SENT, sent_ms=event.t_ms, fence_ms=event.fence_ms))
+    return []
+
+
+def _why_withdrawn(state: State, intent: Intent) -> str | None:
+    if state.is_stopped:
+        return state.stop_reason
+    if not state.is_market_alive:
+        return "market data are stale"
+    if state.unknown():
+        return "an order is in an unknown state"
+    if state.now_ms - (int(intent.decision) + state.conduct.bar_ms) > state.conduct.late_ms:
+        return "its decision is too old"
+    return None
+
+
+def answer(state: State, event: Answered, gate: Gate) -> list[Command]:
+    """Take over what the exchange answered."""
+    intent = state.intents[event.client_id]
+    if intent.state.is_over:  # the events of the account were faster
+        return _after_end(state, intent, gate)
+    if event.outcome == "UNKNOWN":
+        return doubt(state, intent, event.reason)
+    if event.outcome == "REJECTED":
+        state.keep(intent.moved(IntentState.REJECTED, reason=event.reason))
+        return _after_rejection(state, intent, event)
+    if intent.purpose is Purpose.ENTRY:
+        state.refusals = 0
+    seen = OrderSeen(
+        t_ms=event.t_ms,
+        client_id=event.client_id,
+        order_id=event.order_id,
+        status=event.status or "NEW",
+        executed=event.executed,
+    )
+    commands = see(state, seen, gate)
+    after = state.intents[event.client_id]
+    if after.traded < after.executed:
+        commands.append(SetTimer(f"told {after.client_id}", TOLD_MS))
+    return commands
+
+
+def ask_for_trades(state: State, intent: Intent) -> list[Command]:
+    """Read the account if an order has traded, by its answer, and the events have not told of it."""
+    if intent.traded >= intent.executed or state.is_reading:
+        return []
+    state.is_reading = True
+    why = f"{intent.client_id} has traded and no event has told"
+    return [RebuildStream(why), ReadAccount(why)]
+
+
+def see(state: State, event: OrderSeen, gate: Gate) -> list[Command]:
+    """Note where an order stands, and do what had to wait for it."""
+    before = state.intents.get(event.client_id)
+    see_order(state, event)
+    after = state.intents.get(event.client_id)
+    if before is None or after is None or before.state.is_over or not after.state.is_over:
+        return []
+    return _after_end(state, after, gate)
+
+
+def see_fill(state: State, event: FillSeen, gate: Gate) -> list[Command]:
+    """Book a trade, and do what had to wait for the order that it fills."""
+    filled = book_fill(state, event)
+    return [] if filled is None else _after_end(state, filled, gate)
+
+
+def doubt(state: State, intent: Intent, reason: str) -> list[Command]:
+    """Begin to look for an order."""
+    if intent.state is IntentState.UNKNOWN:
+        return []
+    state.keep(intent.moved(IntentState.UNKNOWN, reason=reason))
+    timer = SetTimer(f"query {intent.client_id}", QUERIES_MS[0])
+    return [Alert(f"nobody knows whether {intent.client_id} was taken: {reason}"), timer]
+
+
+def ask(state: State, intent: Intent) -> list[Command]:
+    """Ask for an order again, if it is still unknown, and read the account once it can be told that it is absent."""
+    if intent.state is not IntentState.UNKNOWN:
+        return []
+    wait = QUERIES_MS[min(intent.num_queries + 1, len(QUERIES_MS) - 1)]
+    commands: list[Command] = [Query(intent.client_id, intent.purpose.is_conditional)]
+    commands += [QueryNumber(order_id) for order_id in _may_be_its(state, intent)]
+    if may_be_absent(state, intent) and not state.is_reading:
+        commands.append(ReadAccount(f"whether {intent.client_id} is absent"))
+        state.is_reading = True
+    return [*commands, SetTimer(f"query {intent.client_id}", wait)]
+
+
+def _may_be_its(state: State, intent: Intent) -> list[int]:
+    """Return the numbers of orders that have traded, of which nobody knows whose they are, and that may be this one."""
+    return [
+        order_id
+        for order_id, (traded_ms, amount) in state.strangers.items()
+        if traded_ms >= intent.sent_ms - SKEW_MS and amount * intent.amount > 0
+    ]
+
+
+def note_query(state: State, event: Queried, gate: Gate) -> list[Command]:
+    """Count that the exchange said there is no such order.
+
+    One that was open is doubted then; a protective one is over, open or unknown: the exchange takes no second one.
+    """
+    intent = state.intents.get(event.client_id)
+    if intent is None or not event.is_absent or intent.state not in (IntentState.UNKNOWN, IntentState.OPEN):
+        return []
+    intent = intent.moved(intent.state, num_queries=intent.num_queries + 1)
+    state.keep(intent)
+    if intent.num_queries < LEAST_REPEATS:
+        return []
+    if intent.purpose.is_conditional:
+        is_unknown = intent.state is IntentState.UNKNOWN
+        state.keep(intent.moved(IntentState.ABSENT if is_unknown else IntentState.ENDED))
+        return _after_end(state, intent, gate)
+    if intent.state is IntentState.UNKNOWN:
+        return []
+    return doubt(state, intent, "the exchange does not know it any more")
+
+
+def look_for_missing(state: State, snapshot: Snapshot) -> list[Command]:
+    """Ask for orders that are open as far as is known, and that a reading of the account does not list."""
+    listed = {order.client_id for order in (*snapshot.open_orders, *snapshot.open_stops)}
+    return [
+        Query(intent.client_id, intent.purpose.is_conditional)
+        for intent in state.intents.values()
+        if intent.state is IntentState.OPEN and intent.client_id not in listed
+    ]
+
+
+def may_be_absent(state: State, intent: Intent) -> bool:
+    """Return whether a reading of the account that begins now can prove that an order was never accepted.
+
+    Of an order that has a number nothing can: it was accepted, and is found sooner or later.
+    """
+    begun = intent.sent_ms or intent.fence_ms
+    return (
+        intent.order_id is None
+        and state.now_ms > intent.fence_ms
+        and intent.num_queries >= LEAST_QUERIES
+        and state.now_ms - begun >= LEAST_SEARCH_MS
+    )
+
+
+def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]:
+    """Let unknown orders be absent that a reading of the account proves to be so."""
+    commands: list[Command] = []
+    seen = {order.client_id for order in (*snapshot.open_orders, *snapshot.open_stops)}
+    seen |= {fill.client_id for fill in snapshot.fills if fill.client_id}
+    is_explained = state.books.filled == snapshot.amount
+    for intent in state.unknown():
+        if intent.client_id in seen or not is_explained or not snapshot.is_user_stream_healthy:
+            continue
+        if may_be_absent(state, intent) and not _may_be_its(state, intent):
+            state.keep(intent.moved(IntentState.ABSENT))
+            commands += [Alert(f"{intent.client_id} was never accepted"), *_after_end(state, intent, gate)]
+    if not state.working():
+        state.strangers.clear()
+    return commands
+
+
+def _after_end(state: State, intent: Intent, gate: Gate) -> list[Command]:
+    """Do what had to wait until an order was over."""
+    intent = state.intents[intent.client_id]
+    if intent.purpose is Purpose.EXIT:
+        if intent.state is IntentState.FILLED:
+            return send_next(state, gate)
+        state.waiting.clear()
+    if intent.purpose is Purpose.FLATTEN and intent.state is not IntentState.FILLED:
+        return [SetTimer("flatten", QUERIES_MS[1])]
+    if intent.purpose is Purpose.STOP and intent.client_id == state.stop_id:
+        return [SetTimer("guard", QUERIES_MS[0])]
+    return []
+
+
+def _guard_later(state: State, intent: Intent, event: Answered) -> list[Command]:
+    """Try to place a protective order again, each time later; one that is there already is found by a reading."""
+    wait = QUERIES_MS[min(state.num_unguarded + 1, len(QUERIES_MS) - 1)]
+    state.num_unguarded += 1
+    state.guard_after_ms = state.now_ms + wait
+    commands: list[Command] = [Alert(f"the {intent.purpose} is refused: {event.reason}"), SetTimer("guard", wait)]
+    if event.code == _ONE_ALREADY and not state.is_reading:
+        state.is_reading = True
+        commands.append(ReadAccount("the exchange says that there is one already"))
+    return commands
+
+
+def _after_rejection(state: State, intent: Intent, event: Answered) -> list[Command]:
+    state.waiting.clear()
+    if intent.purpose.is_conditional:
+        if event.code == _MET_ALREADY:
+            return flatten(state, f"the price of its {intent.purpose} is met already")
+        return _guard_later(state, intent, event)
+    commands: list[Command] = [Alert(f"{intent.purpose} of {intent.amount} is refused: {event.reason}")]
+    if event.code == _NOTHING_TO_REDUCE and not state.is_reading:
+        state.is_reading = True
+        commands.append(ReadAccount("the exchange says that there is nothing to reduce"))
+    if intent.purpose is Purpose.FLATTEN:
+        commands.append(SetTimer("flatten", QUERIES_MS[1]))
+    if intent.purpose is Purpose.ENTRY:
+        state.refusals += 1
+        if state.refusals >= state.conduct.most_refusals:
+            commands += halt(state, f"{state.refusals} entries in a row were refused, the last: {event.reason}")
+    return commands

@@ -1,0 +1,146 @@
+"""From a closed bar to orders: the policy is asked, the risk gate has its say, and a flip goes in two legs."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from rl_trader.live.core.commands import Alert, Command, Decide, Place
+from rl_trader.live.core.events import BarClosed, BarSkipped, Decided
+from rl_trader.live.core.intents import Intent, client_id
+from rl_trader.live.core.state import DAY_MS, State
+from rl_trader.live.core.stopping import halt
+from rl_trader.live.core.words import Purpose
+
+Gate = Callable[[State, Intent], str | None]
+"""Says why an order must not go; None lets it go."""
+
+
+def close_bar(state: State, event: BarClosed) -> list[Command]:
+    """Ask the policy, unless there is a reason not to; a bar is decided upon once at most."""
+    if event.open_ms <= state.decided_ms:
+        return []
+    state.decided_ms = event.open_ms
+    state.mark_price, state.mark_ms = event.mark_close, event.t_ms
+    state.note_equity()
+    state.note_close()
+    if (why := _why_not(state, event)) is not None:
+        return [Alert(f"no decision on the bar of {event.open_ms}: {why}")] if not state.is_stopped else []
+    state.deciding_ms = event.open_ms
+    books = state.books
+    return [
+        Decide(
+            event.open_ms,
+            books.wallet_balance,
+            books.amount,
+            books.entry_price,
+            books.isolated_wallet,
+            state.bars_held,
+        )
+    ]
+
+
+def _why_not(state: State, event: BarClosed) -> str | None:
+    if state.is_stopped:
+        return state.stop_reason
+    if not state.is_reconciled:
+        return "the account is not reconciled"
+    if (why := _why_not_known(state)) is not None:
+        return why
+    if not state.is_market_alive:
+        return "market data are stale"
+    if state.unknown():
+        return "an order is in an unknown state"
+    if state.working() or state.waiting:
+        return "an order of the last decision is still working"
+    if event.t_ms - (event.open_ms + state.conduct.bar_ms) > state.conduct.late_ms:
+        return "the bar came too late"
+    return None
+
+
+def _why_not_known(state: State) -> str | None:
+    """Return why the account may not be what it seems to be."""
+    if state.differs_since_ms is not None or state.books.filled != state.books.amount:
+        return "the account is not what its bookings sum to"
+    if state.num_failures >= state.conduct.most_failures:
+        return f"the account could not be read {state.num_failures} times in a row"
+    for intent in state.intents.values():
+        is_new = intent.sent_ms >= state.consistent_ms and not intent.purpose.is_conditional
+        if is_new and intent.traded < intent.executed:
+            return f"the trades of {intent.client_id} are not known yet"
+    return None
+
+
+def skip_bar(state: State, event: BarSkipped) -> list[Command]:
+    """Decide nothing on a bar that cannot be decided upon."""
+    if event.open_ms <= state.decided_ms:
+        return []
+    state.decided_ms = event.open_ms
+    state.note_close()
+    return [Alert(f"no decision on the bar of {event.open_ms}: {event.reason}")]
+
+
+def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
+    """Turn a decision into orders, if it is the one that was asked for and not too old."""
+    if event.open_ms != state.deciding_ms:
+        return []
+    state.deciding_ms = None
+    if event.fault:
+        state.holds += 1
+        if state.holds >= state.conduct.most_holds:
+            return halt(state, f"{state.holds} decisions in a row had no usable action, the last: {event.fault}")
+        return [Alert(f"the position is held: {event.fault}")]
+    state.holds = 0
+    if (why := _why_not_any_more(state, event)) is not None:
+        return [Alert(f"the decision on the bar of {event.open_ms} is void: {why}")]
+    legs = []
+    if event.reduce_amount:
+        legs.append(_leg(state, event.open_ms, Purpose.EXIT, event.reduce_amount))
+    if event.open_amount:
+        legs.append(_leg(state, event.open_ms, Purpose.ENTRY, event.open_amount))
+    if not legs:
+        return []
+    state.waiting = legs[1:]
+    return send(state, legs[0], gate)
+
+
+def _why_not_any_more(state: State, event: Decided) -> str | None:
+    """Return why a decision is no longer what it was made for."""
+    if state.is_stopped:
+        return state.stop_reason
+    if state.unknown() or state.working():
+        return "an order is working"
+    held = state.books.amount
+    if event.reduce_amount and (held * event.reduce_amount >= 0 or abs(event.reduce_amount) > abs(held)):
+        return f"the position is {held} now"
+    if event.open_amount * (held + event.reduce_amount) < 0:
+        return f"the position is {held} now"
+    return None
+
+
+def _leg(state: State, open_ms: int, purpose: Purpose, amount: Decimal) -> Intent:
+    return Intent(
+        client_id=client_id(state.epoch, str(open_ms), purpose.value, 1),
+        decision=str(open_ms),
+        leg=purpose.value,
+        attempt=1,
+        purpose=purpose,
+        amount=amount,
+    )
+
+
+def send(state: State, intent: Intent, gate: Gate) -> list[Command]:
+    """Let an order go, if the risk gate lets it; what waits behind one that may not go does not go either."""
+    if (why := gate(state, intent)) is not None:
+        state.waiting.clear()
+        return [Alert(f"{intent.purpose} of {intent.amount} is refused: {why}")]
+    state.keep(intent)
+    state.order_times = [time for time in state.order_times if state.now_ms - time < DAY_MS]
+    state.order_times.append(state.now_ms)
+    return [Place(intent)]
+
+
+def send_next(state: State, gate: Gate) -> list[Command]:
+    """Let the leg go that has waited for the one before it."""
+    if not state.waiting or state.is_stopped:
+        state.waiting.clear()
+        return []
+    return send(state, state.waiting.pop(0), gate)

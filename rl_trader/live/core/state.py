@@ -1,0 +1,182 @@
+"""What the trader knows, as far as it can be told from the events alone.
+
+Prices in USDT per unit of the base asset, amounts in base asset and signed, money in USDT, times in milliseconds since
+1970 UTC on the exchange's clock.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from rl_trader.live.core.events import FillSeen, IncomeSeen
+from rl_trader.live.core.holding import bars_held_after
+from rl_trader.live.core.intents import ZERO, Intent
+from rl_trader.live.core.risk import Performance
+from rl_trader.live.core.words import IntentState, Purpose, StopKind
+
+DAY_MS: Final = 86_400_000
+MANY_FINISHED: Final = 500  # intents that are remembered after their end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latched:
+    """The trader enters no more."""
+
+    kind: StopKind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A person lets the trader enter again."""
+
+    reason: str
+    by: str
+
+
+Change = Intent | FillSeen | IncomeSeen | Latched | Cleared
+"""What a step has changed, for the journal's tables; an order stands as it stands then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """How the trader trades; from the run's manifest, but for what only a deployment has."""
+
+    symbol: str
+    bar_ms: int
+    tick_size: Decimal
+    step_size: Decimal
+    stop_loss: Decimal | None  # of the entry price
+    take_profit: Decimal | None
+    late_ms: int = 20_000  # after its close a bar is decided upon no more
+    poll_ms: int = 15_000  # between two readings of the account
+    most_holds: int = 3  # decisions in a row without a usable action, before entries end
+    most_refusals: int = 3  # entries in a row that the exchange refuses
+    most_failures: int = 3  # readings of the account in a row, before nothing is decided
+
+
+@dataclass(slots=True)
+class Books:
+    """The account: as the exchange says, and as it follows from every booking that was told."""
+
+    wallet_balance: Decimal = ZERO
+    amount: Decimal = ZERO
+    entry_price: Decimal = ZERO
+    isolated_wallet: Decimal = ZERO
+    is_open: bool = False  # whether the ledger has begun
+    opening_balance: Decimal = ZERO  # where it begins
+    booked: Decimal = ZERO  # USDT since then
+    filled: Decimal = ZERO  # base asset since then, with the position at its beginning
+    last_trade_id: int = 0  # up to which every trade was read; what events tell of may have a gap before it
+    income_since_ms: int = 0  # from when on income is in the ledger
+    opened_ms: int = 0  # when the ledger began; what was booked before is in its opening balance
+    told_ms: int = 0  # from when the newest is that is known of wallet and position
+    trade_ids: set[int] = field(default_factory=set)  # of the ledger
+    income_ids: set[tuple[str, int]] = field(default_factory=set)
+
+    @property
+    def ledger_balance(self) -> Decimal:
+        """What the wallet must be."""
+        return self.opening_balance + self.booked
+
+    def equity(self, mark_price: Decimal) -> Decimal:
+        """Return the wallet with the position's profit at a mark price."""
+        return self.wallet_balance + self.amount * (mark_price - self.entry_price)
+
+
+@dataclass(slots=True)
+class State:
+    """Everything."""
+
+    conduct: Conduct
+    epoch: int = 0
+    now_ms: int = 0
+    is_reconciled: bool = False  # whether the account was read since the start, or since something was lost
+    is_reading: bool = False  # whether the account is being read
+    consistent_ms: int = 0  # of the newest reading that is what the bookings sum to
+    num_failures: int = 0  # readings of the account in a row that have failed
+    reads_again: bool = False  # whether it is to be read once more then
+    num_told: int = 0  # events of the account, which make a reading old that has begun before
+    books: Books = field(default_factory=Books)
+    intents: dict[str, Intent] = field(default_factory=dict)  # by client id
+    strangers: dict[int, tuple[int, Decimal]] = field(default_factory=dict)  # by order number: when it traded, and what
+    waiting: list[Intent] = field(default_factory=list)  # legs that go when the one before is filled
+    guarded: tuple[int, Decimal] | None = None  # side and entry price that the stops are of
+    stop_id: str | None = None
+    take_profit_id: str | None = None
+    num_guards: int = 0  # stops that were placed, for their client ids
+    num_unguarded: int = 0  # protective orders in a row that were refused
+    guard_after_ms: int = 0  # before which none is tried again
+    is_market_alive: bool = False
+    mark_price: Decimal = ZERO
+    deciding_ms: int | None = None  # bar that the policy is asked about
+    decided_ms: int = 0  # newest bar that is decided upon, or skipped
+    bars_held: int = 0  # since the position was opened, at the newest close
+    amount_at_close: Decimal = ZERO  # position at the newest close
+    stop_kind: StopKind | None = None
+    stop_reason: str = ""
+    holds: int = 0
+    refusals: int = 0
+    differs_since_ms: int | None = None  # since when readings of the account are explained by nothing
+    order_times: list[int] = field(default_factory=list)  # of the last day
+    changes: list[Change] = field(default_factory=list)  # of the step that is being taken, in their order
+    mark_ms: int = 0  # when the mark price was told
+    day: int = 0  # since 1970, UTC, of what is traded today
+    traded_today: Decimal = ZERO  # notional, USDT
+    transferred: Decimal = ZERO  # USDT, deposits less withdrawals
+    performance: Performance = field(default_factory=Performance)
+
+    # Orders
+
+    def unknown(self) -> list[Intent]:
+        """Return the orders of which nobody knows whether the exchange has them."""
+        return [intent for intent in self.intents.values() if intent.state is IntentState.UNKNOWN]
+
+    def working(self) -> list[Intent]:
+        """Return what may still trade, but for the orders that rest as protection."""
+        return [i for i in self.intents.values() if not i.state.is_over and not i.purpose.is_conditional]
+
+    def keep(self, intent: Intent) -> None:
+        """Keep an order as it stands now."""
+        self.changes.append(intent)
+        self.intents[intent.client_id] = intent
+        if len(self.intents) > 2 * MANY_FINISHED:
+            finished = [key for key, kept in self.intents.items() if kept.state.is_over]
+            for key in finished[:-MANY_FINISHED]:
+                del self.intents[key]
+
+    def next_guard(self) -> int:
+        """Return the number of the next protective order."""
+        self.num_guards += 1
+        return self.num_guards
+
+    @property
+    def worst_case_amount(self) -> Decimal:
+        """The largest position that can come of what is sent and not known to be over, not negative."""
+        adding = sum((abs(i.amount) - i.executed for i in self.working() if i.purpose is Purpose.ENTRY), ZERO)
+        return abs(self.books.amount) + adding
+
+    # Risk
+
+    def latch(self, kind: StopKind, reason: str) -> None:
+        """Enter no more."""
+        self.stop_kind, self.stop_reason = kind, reason
+        self.changes.append(Latched(kind=kind, reason=reason))
+        self.waiting.clear()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is entered any more."""
+        return self.stop_kind is not None
+
+    def note_close(self) -> None:
+        """Count the bars for which the position has been held, at a bar's close, as training does."""
+        self.bars_held = bars_held_after(self.bars_held, self.amount_at_close, self.books.amount)
+        self.amount_at_close = self.books.amount
+
+    def note_equity(self) -> None:
+        """Let the day and the peak follow the equity at the present mark price."""
+        if not self.mark_price or not self.is_reconciled:
+            return
+        equity = self.books.equity(self.mark_price)
+        self.performance = self.performance.noted(self.now_ms, equity, self.transferred)

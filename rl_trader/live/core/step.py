@@ -1,0 +1,129 @@
+"""The trader's core: an event comes in, the state changes, commands come out.
+
+It has no clock, no chance and no input or output: the same events give the same state and the same commands, so that
+the journal of the events is the trader's memory.
+"""
+
+from rl_trader.live.core.answering import answer, ask, ask_for_trades, note_query, note_sending, see, see_fill
+from rl_trader.live.core.bookkeeping import book_income, see_account
+from rl_trader.live.core.commands import Command, ReadAccount, SetTimer
+from rl_trader.live.core.deciding import Gate, close_bar, decide, skip_bar
+from rl_trader.live.core.events import (
+    AccountSeen,
+    Answered,
+    BarClosed,
+    BarSkipped,
+    Decided,
+    Event,
+    FillSeen,
+    IncomeSeen,
+    MarketSeen,
+    OrderSeen,
+    Queried,
+    Resumed,
+    Sending,
+    Snapshot,
+    SnapshotFailed,
+    Started,
+    StopAsked,
+    TimerFired,
+)
+from rl_trader.live.core.guarding import flatten, guard
+from rl_trader.live.core.reconciling import fail, reconcile, start
+from rl_trader.live.core.state import State
+from rl_trader.live.core.stopping import resume, stop
+from rl_trader.live.core.words import StopKind
+
+
+class Core:
+    """The core with its state.
+
+    Args:
+        state: Where it stands; changed by every step.
+        gate: Says which orders must not go.
+    """
+
+    def __init__(self, state: State, gate: Gate) -> None:
+        self.state = state
+        self._gate = gate
+
+    def step(self, event: Event) -> list[Command]:  # noqa: C901 - one line an event
+        """Let an event happen, and return what is to be done."""
+        state, gate = self.state, self._gate
+        state.now_ms = max(state.now_ms, event.t_ms)
+        state.changes.clear()
+        match event:
+            case Started():
+                return start(state, event)
+            case Snapshot():
+                return reconcile(state, event, gate)
+            case SnapshotFailed():
+                return fail(state, event)
+            case FillSeen():
+                state.num_told += 1
+                return see_fill(state, event, gate)
+            case IncomeSeen():
+                book_income(state, event)
+                return []
+            case OrderSeen():
+                return see(state, event, gate)
+            case AccountSeen():
+                return see_account(state, event)
+            case Sending():
+                return note_sending(state, event)
+            case Answered():
+                return answer(state, event, gate)
+            case Queried():
+                return note_query(state, event, gate)
+            case BarClosed():
+                return close_bar(state, event)
+            case BarSkipped():
+                return skip_bar(state, event)
+            case Decided():
+                return decide(state, event, gate)
+            case TimerFired():
+                return _fire(state, event)
+            case MarketSeen():
+                return _see_market(state, event)
+            case StopAsked():
+                return stop(state, event)
+            case Resumed():
+                return resume(state, event)
+
+
+def _fire(state: State, event: TimerFired) -> list[Command]:
+    name, _, client_id = event.name.partition(" ")
+    intent = state.intents.get(client_id)
+    match name:
+        case "poll":
+            return _poll(state)
+        case "query":
+            return [] if intent is None else ask(state, intent)
+        case "told":
+            return [] if intent is None else ask_for_trades(state, intent)
+        case "guard":
+            return guard(state) if state.is_reconciled else []
+        case "flatten":
+            return flatten(state, state.stop_reason or "an order to close it has ended")
+    return []
+
+
+def _poll(state: State) -> list[Command]:
+    """Read the account again and again: what no event tells is found by that."""
+    commands: list[Command] = [SetTimer("poll", state.conduct.poll_ms)]
+    if state.is_reading:
+        state.reads_again = True  # what has happened since it was begun may not be in it
+    else:
+        state.is_reading = True
+        commands.append(ReadAccount("the timer"))
+    return commands
+
+
+def _see_market(state: State, event: MarketSeen) -> list[Command]:
+    state.is_market_alive = event.is_alive
+    if event.mark_price:
+        state.mark_price, state.mark_ms = event.mark_price, event.t_ms
+    state.note_equity()
+    if state.stop_kind is StopKind.KILL and event.is_alive:
+        return flatten(state, state.stop_reason)
+    return []

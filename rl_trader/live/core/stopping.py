@@ -1,0 +1,36 @@
+"""No more entries, or out: latched until a person clears it."""
+
+from rl_trader.live.core.commands import Alert, Cancel, Command
+from rl_trader.live.core.events import Resumed, StopAsked
+from rl_trader.live.core.guarding import flatten
+from rl_trader.live.core.state import Cleared, State
+from rl_trader.live.core.words import StopKind
+
+
+def halt(state: State, reason: str) -> list[Command]:
+    """Enter no more until a person clears it; what is there stays, with its stop."""
+    if state.is_stopped:
+        return []
+    state.latch(StopKind.HALT, reason)
+    return [Alert(f"halted: {reason}")]
+
+
+def stop(state: State, event: StopAsked) -> list[Command]:
+    """Do what somebody asks for; a kill ends what is working and closes the position."""
+    if event.kind != StopKind.KILL:
+        return halt(state, f"{event.reason} (by {event.by})")
+    if state.stop_kind is StopKind.KILL:
+        return []
+    state.latch(StopKind.KILL, f"{event.reason} (by {event.by})")
+    state.deciding_ms = None
+    commands: list[Command] = [Alert(f"killed: {state.stop_reason}")]
+    commands += [Cancel(intent.client_id, is_conditional=False) for intent in state.working()]
+    return commands + flatten(state, "killed")
+
+
+def resume(state: State, event: Resumed) -> list[Command]:
+    """Enter again; the counts that ended it begin anew."""
+    state.stop_kind, state.stop_reason = None, ""
+    state.changes.append(Cleared(reason=event.reason, by=event.by))
+    state.holds = state.refusals = 0
+    return [Alert(f"resumed: {event.reason} (by {event.by})")]

@@ -1,0 +1,1 @@
+"""The journal: every event is on the disk before anything is done."""
