@@ -92,6 +92,10 @@ class Calls:
             )
         return self._answered(intent, classify(raw))
 
+    def withheld(self, intent: Intent, why: str) -> Answered:
+        """Return the event that an order was not written to a socket after all."""
+        return self._answered(intent, Outcome(kind=Kind.REJECTED, status=None, reason=f"not sent: {why}"))
+
     def _answered(self, intent: Intent, outcome: Outcome) -> Answered:
         data = outcome.data if isinstance(outcome.data, dict) else {}
         is_conditional = intent.purpose.is_conditional

@@ -41,6 +41,7 @@ from rl_trader.live.exchange.server_clock import ServerClock
 from rl_trader.live.exchange.venue import Gate, Venue
 from rl_trader.live.exchange.wire import AiohttpTransport
 from rl_trader.live.journal.journal import Journal
+from rl_trader.live.journal.reserved import ReservedJournal
 from rl_trader.live.journal.schema import JournalIdentity
 from rl_trader.live.policy.decider import Decider
 from rl_trader.live.policy.deployment import Deployment
@@ -182,9 +183,10 @@ class Session:
         )
         for stored in self._journal.events():
             core.step(decode_event(stored.kind, stored.body))
+        self._written = ReservedJournal(self._journal, self._note_failure)
         return Trader(
             core,
-            self._journal,
+            self._written,
             calls,
             self._timers,
             decide=self._decide,
@@ -210,8 +212,10 @@ class Session:
         streams = [(deployment.symbol, deployment.interval)]
         market = MarketStream(dialer, streams, data.take, self._clock, Backoff(chance))
         self._user_stream = UserStream(dialer, self._rest, self._take_account, self._clock, Backoff(chance))
+        assert self._timers is not None
+        watched = (self.trader.watch(), self._timers.watch())
         async with asyncio.TaskGroup() as group:
-            for work in (self.trader.watch(), data.run(), market.run(), self._user_stream.run(), self._keep_clock()):
+            for work in (*watched, data.run(), market.run(), self._user_stream.run(), self._keep_clock()):
                 group.create_task(work)
 
     def ask_to_stop(self, kind: str, reason: str, by: str) -> None:
@@ -246,7 +250,7 @@ class Session:
                     mark_close=Decimal(repr(float(mark["close"].iloc[-1]))),
                 )
                 self._happen([closed])
-                self._journal.flush()
+                self._flush()
             case BarLate():
                 self._happen([BarSkipped(t_ms=now, open_ms=news.open_time, reason=news.reason)])
             case Alive():
@@ -269,6 +273,16 @@ class Session:
                 self._fire("poll")
             case UserStreamDown():
                 self.is_user_stream_up = False
+
+    def _flush(self) -> None:
+        assert self.trader is not None
+        self._written.flush()
+        self.trader.heed_failure()
+
+    def _note_failure(self, why: str) -> None:
+        assert self.trader is not None
+        self._tell(f"the journal is written from its reserve, and everything is closed: {why}")
+        self.trader.note_failure(why)
 
     def _fire(self, name: str) -> None:
         self._happen([TimerFired(t_ms=self._now(), name=name)])

@@ -18,6 +18,7 @@ class RealTimers:
         self._clock = clock
         self._fire = fire
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def set(self, name: str, after_ms: int) -> None:
         """Fire after a time; a timer of the same name is replaced."""
@@ -28,7 +29,15 @@ class RealTimers:
     async def _wait(self, name: str, after_ms: int) -> None:
         await self._clock.sleep(after_ms)
         self._tasks.pop(name, None)
-        self._fire(name)
+        try:
+            self._fire(name)
+        except Exception as error:
+            if not self._failed.done():
+                self._failed.set_exception(error)
+
+    async def watch(self) -> None:
+        """Wait until what a timer has led to fails, and raise it."""
+        await self._failed
 
     def cancel(self) -> None:
         """Fire none of them any more."""

@@ -22,7 +22,7 @@ from rl_trader.live.core.commands import (
     RebuildStream,
     SetTimer,
 )
-from rl_trader.live.core.events import Decided, Event, Resumed, SnapshotFailed, TimerFired
+from rl_trader.live.core.events import Decided, Event, Resumed, SnapshotFailed, StopAsked, TimerFired
 from rl_trader.live.core.state import Latched, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import IntentState
@@ -93,6 +93,7 @@ class Trader:
         self._questions: asyncio.Queue[Work] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._num_undone = 0  # pieces of work that are waiting or being done
+        self._failure: str | None = None  # of the journal, that nothing was done about yet
 
     async def __aenter__(self) -> "Trader":
         """Let the workers begin."""
@@ -122,6 +123,18 @@ class Trader:
             watcher(event, self.core.state)
         for command in commands:
             self._do(command)
+        self.heed_failure()
+
+    def note_failure(self, why: str) -> None:
+        """Note that the journal is written from its reserve from now on."""
+        self._failure = why
+
+    def heed_failure(self) -> None:
+        """Get out, once, if the journal is written from its reserve: nobody knows for how long it will be."""
+        if self._failure is None:
+            return
+        reason, self._failure = self._failure, None
+        self.happen(StopAsked(t_ms=self.core.state.now_ms, kind="KILL", reason=reason, by="the journal"))
 
     async def idle(self) -> None:
         """Wait until nothing is being done; for tests and lock-step."""
@@ -175,6 +188,9 @@ class Trader:
             return
         self.happen(self._calls.sending(intent))
         if self.core.state.intents[client_id].state is IntentState.REJECTED:  # withdrawn
+            return
+        if self.core.state.is_stopped and intent.purpose.adds_exposure:  # by what writing it has led to
+            self.happen(self._calls.withheld(intent, self.core.state.stop_reason))
             return
         self.happen(await self._calls.place(intent))
 

@@ -186,11 +186,13 @@ class Journal(JournalReader):
         What waited still waits. If the failed append became durable after all, its events are counted as such.
 
         Raises:
-            JournalError: If nothing has failed, the reserve is used up, or the journal cannot be read.
+            JournalError: If nothing has failed, the reserve is used up or cannot be removed, or the journal cannot be
+                read.
         """
         if self._failure is None:
             raise JournalError(f"the reserve of the journal {self.path} is for a failure and there was none; keep it")
-        free_ballast(self.path)
+        with os_errors(self.path, "relieved of its reserve"):
+            free_ballast(self.path)
         self._roll_back()
         if self._connection.in_transaction:
             raise JournalError(f"the journal {self.path} cannot be rolled back; end the trader and see to its disk")
