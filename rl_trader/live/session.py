@@ -16,17 +16,15 @@ from types import TracebackType
 from typing import Final, Self
 
 from rl_trader.errors import ConfigError
-from rl_trader.klines import utc
 from rl_trader.live.calls import Calls
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.codec import decode_event
-from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.events import (
     BarClosed,
     BarSkipped,
-    Decided,
     Event,
     MarketSeen,
+    Resumed,
     Started,
     StopAsked,
     TimerFired,
@@ -79,6 +77,18 @@ class SessionSetup:
     seed: int = 0  # of the pauses between attempts to connect
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a session knows beside the core's state."""
+
+    now_ms: int  # the exchange's time
+    clock_error_ms: int | None  # by which that may have been wrong when it was set
+    is_user_stream_up: bool
+    mark_price: Decimal | None  # the newest that was told; None before the first
+    weight_used: int  # of the exchange's limit, this minute
+    weight_limit: int
+
+
 class Session:
     """A deployment at work; an async context manager.
 
@@ -96,8 +106,11 @@ class Session:
         self._clock = MachineClock()
         self._stack = AsyncExitStack()
         self.findings: list[Finding] = []
+        self.redactor = Redactor()
         self.is_user_stream_up = False
         self.trader: Trader | None = None
+        self._feed: MarketFeed | None = None
+        self._is_ending = False
 
     async def __aenter__(self) -> Self:
         """Look at exchange and account, open the journal, and know what it says."""
@@ -109,7 +122,7 @@ class Session:
             setup.venue,
             self._transport,
             self._server_clock,
-            redactor=Redactor(),
+            redactor=self.redactor,
             credentials=setup.credentials,
         )
         try:
@@ -189,7 +202,7 @@ class Session:
             self._written,
             calls,
             self._timers,
-            decide=self._decide,
+            decide=self.desk.decide,
             tell=self._tell,
             session_ms=self._clock.monotonic_ms,
             latched=[stop.seq for stop in self._journal.latched_stops()],
@@ -206,8 +219,8 @@ class Session:
         chance = Random(self._setup.seed).random
         dialer = Dialer(self._setup.gate, self._setup.venue.streams)
         self._stack.push_async_callback(dialer.close)
-        feed = MarketFeed(self.series)
-        data = MarketData([feed], self._rest, self._clock, self._take_market)
+        self._feed = MarketFeed(self.series)
+        data = MarketData([self._feed], self._rest, self._clock, self._take_market)
         deployment = self._setup.deployment
         streams = [(deployment.symbol, deployment.interval)]
         market = MarketStream(dialer, streams, data.take, self._clock, Backoff(chance))
@@ -222,13 +235,31 @@ class Session:
         """Enter no more (HALT), or close everything (KILL)."""
         self._happen([StopAsked(t_ms=self._now(), kind=kind, reason=reason, by=by)])
 
-    def _decide(self, command: Decide) -> Decided:
-        decided = self.desk.decide(command)
-        wanted = (
-            decided.fault or f"target {decided.target:+g}, orders {decided.reduce_amount} and {decided.open_amount}"
+    def resume(self, reason: str, by: str) -> None:
+        """Enter again after a stop, and look at the account at once."""
+        self._happen([Resumed(t_ms=self._now(), reason=reason, by=by)])
+        self._fire("poll")
+
+    def decide_no_more(self) -> None:
+        """Leave every bar from now on without a decision."""
+        self._is_ending = True
+
+    def close_position(self) -> None:
+        """Close the position at market, unless an order that closes it is on its way; nothing is latched."""
+        self._fire("flatten")
+
+    def condition(self) -> Condition:
+        """Return what is known beside the core's state."""
+        now, budget = self._now(), self._rest.budget
+        mark = None if self._feed is None else self._feed.mark
+        return Condition(
+            now_ms=now,
+            clock_error_ms=self._server_clock.error_ms,
+            is_user_stream_up=self.is_user_stream_up,
+            mark_price=None if mark is None else Decimal(mark.mark),
+            weight_used=budget.weight.at(now),
+            weight_limit=budget.limits.weight_per_minute,
         )
-        self._tell(f"bar of {utc(command.open_ms)}: position {command.amount}, {wanted}")
-        return decided
 
     async def _keep_clock(self) -> None:
         while True:
@@ -239,6 +270,8 @@ class Session:
     async def _take_market(self, news: FeedEvent) -> None:
         now = self._now()
         match news:
+            case BarReady() if self._is_ending:
+                return
             case BarReady():
                 self.desk.next_funding_ms = news.next_funding_ms
                 tables = self.series.tables(news.open_time + self.series.needs.bar_ms)
