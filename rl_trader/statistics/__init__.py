@@ -1,0 +1,1 @@
+"""What tells skill from luck, in NumPy alone: intervals, Sharpe ratios, deflation, overfitting."""
