@@ -135,7 +135,7 @@ def _pair(key: str | None, secret: str | None, where: str) -> Credentials | None
 
 
 def _read_file(venue: VenueName, file: Path) -> Credentials | None:
-    text = _private_text(file)
+    text = private_text(file)
     if text is None:
         return None
     try:
@@ -153,10 +153,13 @@ def _read_file(venue: VenueName, file: Path) -> Credentials | None:
     return _pair(texts[1], texts[2], str(file))
 
 
-def _private_text(file: Path) -> str | None:
+def private_text(file: Path) -> str | None:
     """Return the text of a file that only the user can read; None if there is no file.
 
     The file is asked about after it is opened, so that it cannot be exchanged in between.
+
+    Raises:
+        ConfigError: If it cannot be read, or others could read it.
     """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

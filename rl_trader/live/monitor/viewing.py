@@ -1,0 +1,135 @@
+"""Puts together what a person sees, out of the core's state, the session's condition and what was watched."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from rl_trader.live.core.intents import ZERO, Intent
+from rl_trader.live.core.state import State
+from rl_trader.live.core.words import IntentState, StopKind
+from rl_trader.live.monitor.margin_figures import MarginFigures
+from rl_trader.live.monitor.record import Record, order_view
+from rl_trader.live.monitor.view import AccountView, HealthView, OrderView, StopView, View
+from rl_trader.live.session import Condition, SessionSetup
+
+NUM_ORDERS: Final = 20  # of the last ones that are shown
+
+_CENT: Final = Decimal("0.00000001")  # USDT, of the exchange's books
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the process knows of itself."""
+
+    started_ms: int
+    loop_lag_ms: float
+
+
+class Viewer:
+    """Makes the views of one session.
+
+    Args:
+        setup: What is deployed.
+        record: Of what was watched.
+    """
+
+    def __init__(self, setup: SessionSetup, record: Record) -> None:
+        self._setup = setup
+        self._record = record
+        self._margin = MarginFigures(setup.deployment)
+
+    def view(self, state: State, condition: Condition, measured: Measured) -> View:
+        """Return what is to be seen now."""
+        deployment, record = self._setup.deployment, self._record
+        conditional = [i for i in state.intents.values() if i.purpose.is_conditional and not i.state.is_over]
+        return View(
+            run=deployment.name,
+            mode=self._setup.venue.name.value,
+            symbol=deployment.symbol,
+            interval=deployment.interval,
+            epoch=state.epoch,
+            started_ms=measured.started_ms,
+            time_ms=condition.now_ms,
+            phase=_phase(state, condition),
+            account=self._account(state, condition),
+            decisions=tuple(record.decisions),
+            open_orders=tuple(self._order(intent) for intent in state.working()),
+            open_stops=tuple(self._order(intent) for intent in conditional),
+            last_orders=record.last_orders()[:NUM_ORDERS],
+            health=_health(state, condition, measured, record.num_faults),
+            stop=self._stop(state),
+            curve=record.curve.points(),
+            alerts=tuple(record.alerts),
+        )
+
+    def _account(self, state: State, condition: Condition) -> AccountView | None:
+        books = state.books
+        mark = condition.mark_price or state.mark_price
+        if not books.is_open or not mark:
+            return None
+        equity, margin = books.equity(mark), self._margin.of(books, float(mark))
+        performance = state.performance
+        if performance.day >= 0:
+            performance = performance.noted(condition.now_ms, equity, state.transferred)
+        return AccountView(
+            equity=equity.quantize(_CENT),
+            wallet_balance=books.wallet_balance,
+            amount=books.amount,
+            entry_price=books.entry_price,
+            mark_price=mark,
+            unrealized_pnl=(equity - books.wallet_balance).quantize(_CENT),
+            exposure=float(books.amount * mark / equity) if equity > 0 else 0.0,
+            margin_ratio=margin.ratio,
+            liquidation_price=margin.liquidation_price,
+            day_pnl=performance.day_pnl.quantize(_CENT),
+            drawdown=float(performance.drawdown) if performance.day >= 0 else 0.0,
+        )
+
+    def _order(self, intent: Intent) -> OrderView:
+        """Return an order as it was watched; one from before this start, as it is known from the journal."""
+        watched = self._record.order(intent.client_id)
+        if watched is None:
+            return order_view(intent, intent.sent_ms)
+        return replace(order_view(intent, watched.t_ms), latency_ms=watched.latency_ms)
+
+    def _stop(self, state: State) -> StopView | None:
+        if state.stop_kind is None:
+            return None
+        return StopView(kind=state.stop_kind.value, reason=state.stop_reason, since_ms=self._record.stopped_ms)
+
+
+def _phase(state: State, condition: Condition) -> str:
+    if state.stop_kind is not None:
+        return "KILLED" if state.stop_kind is StopKind.KILL else "HALTED"
+    is_ready = state.is_reconciled and state.is_market_alive and condition.is_user_stream_up and not state.unknown()
+    return "TRADING" if is_ready else "WAITING"
+
+
+def _health(state: State, condition: Condition, measured: Measured, num_faults: int) -> HealthView:
+    consistent_ms = state.consistent_ms
+    return HealthView(
+        is_market_alive=state.is_market_alive,
+        is_user_stream_up=condition.is_user_stream_up,
+        is_reconciled=state.is_reconciled,
+        reconciled_age_ms=max(condition.now_ms - consistent_ms, 0) if consistent_ms else None,
+        failed_readings=state.num_failures,
+        unknown_orders=len(state.unknown()),
+        clock_error_ms=condition.clock_error_ms,
+        weight_used=condition.weight_used,
+        weight_limit=condition.weight_limit,
+        loop_lag_ms=measured.loop_lag_ms,
+        monitor_faults=num_faults,
+    )
+
+
+def has_verified_stop(state: State) -> bool:
+    """Return whether the exchange is known to have the stop of the position that is held, or there is no position."""
+    if not state.books.amount:
+        return True
+    stop = state.intents.get(state.stop_id or "")
+    return state.is_reconciled and stop is not None and stop.state is IntentState.OPEN
+
+
+def is_flat(state: State) -> bool:
+    """Return whether nothing is held and nothing can come of what was sent."""
+    return state.is_reconciled and state.books.amount == ZERO and not state.working() and not state.waiting
