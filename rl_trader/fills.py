@@ -147,7 +147,7 @@ def limit_order(
     if not (is_in_range and _is_within(amount, price, bar.mark_open, terms.highest_limit, terms.lowest_limit)):
         return with_event(progress, REFUSED_PRICE), no_order()
     taken_at = ledger.fill_price(bar.open, amount, settings.half_spread * costs.slippage_scale, terms)
-    if (amount > 0.0 and price >= taken_at) or (amount < 0.0 and price <= taken_at):
+    if (price - taken_at) * amount >= 0.0:
         return with_event(progress, REFUSED_POST_ONLY), no_order()
     if order.open_amount != 0.0:
         after = progress.account
@@ -162,12 +162,14 @@ def limit_order(
 
 @kernel
 def limit_filled(progress: Progress, order: Order, mark_price: float, costs: Costs, terms: Terms) -> Progress:
-    """Fill a resting order at its price, as a maker: what is still there to reduce, then what the account carries."""
+    """Fill a resting order at its price, as a maker: the leg that reduces, then the other if the account carries it.
+
+    The position that is reduced is the one of the bar's open, or none where a stop has closed it; a liquidation would
+    have cancelled the order.
+    """
     price = order.limit_price
-    held = progress.account.position_amount
-    if held * order.reduce_amount < 0.0:
-        amount = order.reduce_amount if abs(order.reduce_amount) < abs(held) else -held
-        progress = filled(progress, amount, price, price, costs.maker_fee, FILLED, terms)
+    if progress.account.position_amount * order.reduce_amount < 0.0:
+        progress = filled(progress, order.reduce_amount, price, price, costs.maker_fee, FILLED, terms)
         progress = with_deficit_borne(progress)
     if order.open_amount != 0.0:
         if not _is_affordable(progress.account, order.open_amount, price, mark_price, costs.maker_fee, terms):

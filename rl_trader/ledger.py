@@ -144,7 +144,7 @@ def round_amount(amount: float, terms: Terms) -> float:
     """Return a signed amount rounded toward zero to the step size."""
     steps = _whole(abs(amount) / terms.step_size)
     size = np.rint(steps * terms.step_size * terms.amount_scale) / terms.amount_scale
-    return float(size if amount > 0.0 else -size)
+    return float(np.copysign(size, amount))
 
 
 @kernel
@@ -262,13 +262,12 @@ def liquidation_price(account: Account, terms: Terms, brackets: Brackets) -> flo
         price = (backing + brackets[row, AMOUNT] - q * account.entry_price) / (abs(q) * brackets[row, RATE] - q)
         notional = abs(q) * price
         if notional > brackets[row, CAP] and row < terms.last_bracket and direction >= 0:
-            row += 1
             direction = 1
         elif notional <= brackets[row, FLOOR] and row > terms.first_bracket and direction <= 0:
-            row -= 1
             direction = -1
         else:
             return float(max(price, 0.0))
+        row += direction
 
 
 @kernel

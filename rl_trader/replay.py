@@ -103,7 +103,7 @@ def play_bar(
 
 @kernel
 def _scaled_draw(low: float, high: float, key: int, episode: int, draw: int) -> float:
-    return low if low == high else low + (high - low) * uniform(key, episode, draw)
+    return low + (high - low) * uniform(key, episode, draw)
 
 
 @kernel
@@ -115,7 +115,7 @@ def _start_bar(episodes: NDArray[np.void], settings: Settings, key: int, episode
     total = 0
     for row in range(episodes.shape[0]):
         total += episodes[row].num_starts
-    chosen = min(int(uniform(key, episode, 0) * total), total - 1)
+    chosen = int(uniform(key, episode, 0) * total)
     row = 0
     while chosen >= episodes[row].num_starts:
         chosen -= episodes[row].num_starts

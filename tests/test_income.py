@@ -110,6 +110,12 @@ def test_what_the_fund_bears_adds_to_what_a_liquidation_of_the_same_bar_booked()
     assert progress.flows == (-7.0, -1.0, -2.0, 0.5, -17.5, 16.5, 900.0, 3, 0, None)
 
 
+@pytest.mark.parametrize("amount", [2.0, -2.0])
+def test_the_fund_bears_nothing_while_there_is_a_position(amount: float) -> None:
+    progress = flows.begin(Account(-12.5, amount, 1_000.0, 0.0), None)
+    assert flows.with_deficit_borne(progress) == progress
+
+
 def test_a_bar_without_a_booking_writes_no_line() -> None:
     assert income_of((1_000.0, 1_020.0, 990.0, 1_010.0), 0.5, LONG_10) == []
 

@@ -827,6 +827,20 @@ def test_an_account_whose_episode_has_ended_stands_still_and_says_so() -> None:
     assert states.tobytes() == before.tobytes()
 
 
+def test_accounts_after_one_whose_episode_has_ended_go_on() -> None:
+    bars = bars_of([STILL] * 4)
+    states = states_of([LONG_10, FLAT], bars, bar=2, last_bar=3)
+    states["last_bar"][0] = 2
+    outcomes, _, ended = step_all(
+        replay.step_accounts, [-1.0, 0.5], states, bars, fundings_of(bars, []), settings_table(), terms_table()
+    )
+    assert ended
+    assert states["bar"].tolist() == [2, 3]
+    assert outcomes["truncated"].tolist() == [True, True]
+    assert states["position_amount"][0] == 10.0
+    assert states["position_amount"][1] > 0.0
+
+
 def test_the_state_counts_bars_and_episodes() -> None:
     bars = bars_of([STILL] * 6)
     states = states_of([FLAT, LONG_10], bars, last_bar=5)
