@@ -23,6 +23,8 @@ from rl_trader.rehearsal.hazards import Hazards
 
 DIGEST_EVERY: Final = 40  # events
 
+_WRITE: Final = json.JSONEncoder(sort_keys=True).encode
+
 
 class MemoryJournal:
     """Keeps entries as the lines of text that they are, and the natural keys of their rows.
@@ -58,7 +60,7 @@ class MemoryJournal:
             for row in event.rows:
                 self._keep(row, len(self.lines) + 1)
             line = {"kind": event.kind, "session_ms": event.session_ms, "body": event.body}
-            self.lines.append(json.dumps(line, sort_keys=True))
+            self.lines.append(_WRITE(line))
             if self.digest is not None and len(self.lines) % DIGEST_EVERY == 0:
                 self.digests[len(self.lines)] = self.digest()
             if self._hazards is not None:

@@ -288,6 +288,17 @@ def digest(state: State) -> str:
 
 async def _quiet() -> None:
     """Wait until nobody can go on without something new."""
-    ready: Any = getattr(asyncio.get_running_loop(), "_ready")  # noqa: B009 - not in the types
-    while ready:
-        await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    ready: Any = getattr(loop, "_ready")  # noqa: B009 - not in the types
+    if not ready:
+        return
+    quiet = loop.create_future()
+
+    def look() -> None:
+        if ready:
+            loop.call_soon(look)
+        elif not quiet.done():
+            quiet.set_result(None)
+
+    loop.call_soon(look)
+    await quiet

@@ -50,11 +50,27 @@ class MemoryWire:
         return _answer(task.result()) if task.done() else WireAnswer(failure="TimeoutError")
 
     async def _pause(self) -> None:
-        for _ in range(self._hazards.pauses()):
-            await asyncio.sleep(0)
+        turns = self._hazards.pauses()
+        if turns:
+            await _turns(turns)
 
     async def close(self) -> None:
         """Do nothing: there is nothing open."""
+
+
+def _turns(number: int) -> "asyncio.Future[None]":
+    """Return what is done when the others have had so many turns."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def count(left: int) -> None:
+        if left:
+            loop.call_soon(count, left - 1)
+        elif not future.done():
+            future.set_result(None)
+
+    count(number - 1)
+    return future
 
 
 def _answer(outcome: Outcome) -> WireAnswer:

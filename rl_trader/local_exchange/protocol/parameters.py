@@ -12,6 +12,7 @@ is refused with -1101, since nobody can say which one is meant.
 import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -84,8 +85,11 @@ def read_arguments(
 
 
 def _decoded(part: str) -> dict[str, str]:
-    if not part:
-        return {}
+    return dict(_read(part)) if part else {}
+
+
+@lru_cache(maxsize=8)  # who stands before the dispatcher reads the same parameters
+def _read(part: str) -> dict[str, str]:
     try:
         part.encode()  # what is no UTF-8 as it stands
         pairs = parse_qsl(part, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
