@@ -61,19 +61,21 @@ def recorded_exchange(recorded_data: Path) -> LocalExchange:
 
 def session_on(exchange: LocalExchange, deployment: Deployment, folder: Path, tell: Callable[[str], object]) -> Session:
     """Return a session whose journal lies in a folder."""
+    return Session(setup_on(exchange, deployment, folder), tell)
+
+
+def setup_on(exchange: LocalExchange, deployment: Deployment, folder: Path) -> SessionSetup:
+    """Return what is deployed on an exchange, with its journal in a folder."""
     venue = Venue.paper(exchange.url, exchange.ws_url)
     key = exchange.key
-    return Session(
-        SessionSetup(
-            deployment=deployment,
-            venue=venue,
-            gate=Gate(venue),
-            credentials=Credentials(key=Secret(key.key), secret=Secret(key.secret)),
-            account=key.account,
-            caps=CAPS,
-            journal=folder / "paper.journal",
-        ),
-        tell,
+    return SessionSetup(
+        deployment=deployment,
+        venue=venue,
+        gate=Gate(venue),
+        credentials=Credentials(key=Secret(key.key), secret=Secret(key.secret)),
+        account=key.account,
+        caps=CAPS,
+        journal=folder / "paper.journal",
     )
 
 
