@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from rl_trader.live.core.events import Answered, Decided, Event, Sending
+from rl_trader.live.core.events import Answered, BarClosed, Decided, Event, Sending
 from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.state import Change, Cleared, Latched, State
 from rl_trader.live.monitor.curve import Curve
@@ -76,7 +76,7 @@ class Record:
                 self._note_answer(event)
             case Decided():
                 self._note_decision(event)
-        if state.is_reconciled and state.mark_price:
+        if isinstance(event, BarClosed) and state.is_reconciled:  # else the mark price may be an old one
             self.curve.add(state.now_ms, float(state.books.equity(state.mark_price)))
 
     def _note_change(self, change: Change, t_ms: int) -> None:

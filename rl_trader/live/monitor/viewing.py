@@ -41,7 +41,6 @@ class Viewer:
     def view(self, state: State, condition: Condition, measured: Measured) -> View:
         """Return what is to be seen now."""
         deployment, record = self._setup.deployment, self._record
-        conditional = [i for i in state.intents.values() if i.purpose.is_conditional and not i.state.is_over]
         return View(
             run=deployment.name,
             mode=self._setup.venue.name.value,
@@ -54,7 +53,7 @@ class Viewer:
             account=self._account(state, condition),
             decisions=tuple(record.decisions),
             open_orders=tuple(self._order(intent) for intent in state.working()),
-            open_stops=tuple(self._order(intent) for intent in conditional),
+            open_stops=tuple(self._order(i) for i in state.intents.values() if is_protecting(i)),
             last_orders=record.last_orders()[:NUM_ORDERS],
             health=_health(state, condition, measured, record.num_faults),
             stop=self._stop(state),
@@ -120,6 +119,11 @@ def _health(state: State, condition: Condition, measured: Measured, num_faults: 
         loop_lag_ms=measured.loop_lag_ms,
         monitor_faults=num_faults,
     )
+
+
+def is_protecting(intent: Intent) -> bool:
+    """Return whether an order is a protective one that is not over."""
+    return intent.purpose.is_conditional and not intent.state.is_over
 
 
 def has_verified_stop(state: State) -> bool:
