@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 from scripts._cli import run
 
 START: Final = "start"
-COMMANDS: Final[dict[str, str]] = {}  # what is asked of a run that trades, or has traded, and what it does
+COMMANDS: Final = ("status", "kill", "resume")  # what else is there besides trading
 
 
 class Command(Protocol):
