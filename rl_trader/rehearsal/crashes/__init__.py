@@ -1,0 +1,1 @@
+"""Kills of the live trader's real process at every named point, with the exchange alive beside it."""
