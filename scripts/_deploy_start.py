@@ -1,9 +1,11 @@
-"""Trade a run's checkpoint on paper: ``python -m scripts.deploy RUN --caps FILE``.
+"""Trade a run's checkpoint: ``python -m scripts.deploy RUN --caps FILE [--mode paper|demo|live]``.
 
-The venue is an address: a local exchange that is running already (``python -m scripts.local_exchange``), where no money
-is at stake. The trader knows it as it would know any venue, by REST and streams. The account's keys come from the
-environment (RL_TRADER_PAPER_API_KEY and RL_TRADER_PAPER_API_SECRET), a keyring, or a file that only you can read, never
-from the command line. Ctrl-C ends it; a position stays, with the stop that rests at the exchange.
+On paper, which is the default, the venue is a local exchange that is running already (``python -m
+scripts.local_exchange``), where no money is at stake. Demo is the exchange's own, with money that is none. Live is for
+real money: --hours says for how long, and what is found is shown before a person types the leave. The account's keys
+come from the environment (RL_TRADER_PAPER_API_KEY and RL_TRADER_PAPER_API_SECRET, or with DEMO or LIVE in the place of
+PAPER), a keyring, or a file that only you can read, never from the command line. Ctrl-C ends it; a position stays, with
+the stop that rests at the exchange.
 """
 
 import asyncio
@@ -13,30 +15,38 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rl_trader.errors import ConfigError
+from rl_trader.errors import RlTraderError
 from scripts._cli import Parser
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from rl_trader.live.launch import Order
+    from rl_trader.live.redaction import Redactor
     from rl_trader.live.session import SessionSetup
+    from rl_trader.live.trader import Watcher
 
-DEFAULT_REST: Final = "http://127.0.0.1:8550"
-DEFAULT_STREAMS: Final = "ws://127.0.0.1:8550"
+MODES: Final = ("paper", "demo", "live")
 
 
 def _parser() -> Parser:
     parser = Parser(prog="scripts.deploy", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, or of one of its checkpoints")
-    parser.add_argument("--rest", default=DEFAULT_REST, help="address of REST (default: %(default)s)")
-    parser.add_argument("--streams", default=DEFAULT_STREAMS, help="address of WebSockets (default: %(default)s)")
+    parser.add_argument("--mode", choices=MODES, default="paper", help="where it trades (default: %(default)s)")
+    parser.add_argument("--rest", help="on paper: address of REST (default: http://127.0.0.1:8550)")
+    parser.add_argument("--streams", help="on paper: address of WebSockets (default: ws://127.0.0.1:8550)")
     parser.add_argument("--symbol", help="of a run that has several")
     parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="which (default: %(default)s)")
     parser.add_argument("--caps", type=Path, required=True, help="JSON file of what no order may exceed")
     parser.add_argument("--keys", type=Path, help="file of keys, readable by you alone")
     parser.add_argument("--journal", type=Path, help="file of the journal (default: in the run's folder)")
     parser.add_argument("--account", default="main", help="what the journal calls the account (default: %(default)s)")
+    parser.add_argument("--hours", type=float, help="live: after which nothing is entered any more")
+    parser.add_argument("--paper-hours", type=float, help="live: that it must have traded on paper (default: 24)")
+    parser.add_argument(
+        "--waive", action="append", default=[], metavar="NAME", help="a permission of the key, or no-stop; repeatable"
+    )
     return parser
 
 
@@ -46,49 +56,80 @@ def main(words: "Sequence[str]") -> int:
     Args:
         words: Of the command line.
     """
+    from rl_trader.live.redaction import Redactor, redacting
+
     arguments = _parser().parse_args(words)
-    setup = _setup(arguments)
+    redactor = Redactor()
+    with redacting(redactor):
+        try:
+            return _start(arguments, redactor)
+        except RlTraderError as error:
+            raise RlTraderError(redactor.text(str(error))) from None
+        except Exception as error:  # a bug, whose traceback may hold what must not be seen
+            sys.stderr.write(redactor.traceback(error))
+            return 1
+
+
+def _start(arguments: "Namespace", redactor: "Redactor") -> int:
+    from rl_trader.live.arming.terminal import ask_person, check_terminal
+    from rl_trader.live.exchange.secrets import system_keyring
+    from rl_trader.live.launch import prepare, setup_of, watchers_of
+
+    order = _order(arguments)
+    if arguments.mode == "live":
+        check_terminal()
+    launch = prepare(order, os.environ, system_keyring(), redactor)
+    setup = asyncio.run(setup_of(launch, ask_person, _tell))
     try:
-        asyncio.run(_trade(setup))
+        asyncio.run(_trade(setup, watchers_of(launch)))
     except* asyncio.CancelledError:
         _tell("ended; the position stays, with the stop that rests at the exchange")
-    except* ConfigError as errors:
-        raise ConfigError("; ".join(str(error) for error in errors.exceptions)) from None
+    except* RlTraderError as errors:
+        raise RlTraderError("; ".join(_sentences(errors))) from None
     return 0
 
 
-def _setup(arguments: "Namespace") -> "SessionSetup":
-    from rl_trader.live.core.caps import load_caps
-    from rl_trader.live.exchange.secrets import load_credentials, system_keyring
-    from rl_trader.live.exchange.venue import Gate, Venue
-    from rl_trader.live.policy.deployment import load_deployment
-    from rl_trader.live.session import SessionSetup
+def _order(arguments: "Namespace") -> "Order":
+    from rl_trader.live.exchange.venue import VenueName
+    from rl_trader.live.launch import Order
 
-    deployment = load_deployment(arguments.run, arguments.symbol, arguments.checkpoint)
-    venue = Venue.paper(arguments.rest, arguments.streams)
-    return SessionSetup(
-        deployment=deployment,
-        venue=venue,
-        gate=Gate(venue),
-        credentials=load_credentials(venue.name, os.environ, arguments.keys, system_keyring()),
+    return Order(
+        run=arguments.run,
+        caps=arguments.caps,
+        mode=VenueName(arguments.mode),
+        rest=arguments.rest,
+        streams=arguments.streams,
+        symbol=arguments.symbol,
+        checkpoint=arguments.checkpoint,
+        keys=arguments.keys,
+        journal=arguments.journal,
         account=arguments.account,
-        caps=load_caps(arguments.caps).caps,
-        journal=arguments.journal or arguments.run / f"paper-{arguments.account}.journal",
+        hours=arguments.hours,
+        paper_hours=arguments.paper_hours,
+        waived=tuple(arguments.waive),
     )
 
 
-async def _trade(setup: "SessionSetup") -> None:
+async def _trade(setup: "SessionSetup", watchers: "Sequence[Watcher]") -> None:
     from rl_trader.live.session import Session
 
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with Session(setup, _tell) as session:
+    async with Session(setup, _tell, watchers) as session:
         for finding in session.findings:
-            _tell(f"{finding.level}: {finding.text}")
+            _tell(str(finding))
         deployed = setup.deployment
         _tell(f"{deployed.name} trades {deployed.symbol} {deployed.interval} on {setup.venue.name}")
         await session.run()
+
+
+def _sentences(errors: BaseExceptionGroup[RlTraderError]) -> "Iterator[str]":
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _sentences(error)
+        else:
+            yield str(error)
 
 
 def _tell(text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, Protocol, cast
 
+from rl_trader.live.hardening import harden_process
 from scripts._cli import run
 
 START: Final = "start"
@@ -25,11 +26,22 @@ class Command(Protocol):
 
 def main() -> int:
     """Do what the first word says; trade, if it is no command."""
-    words = sys.argv[1:]
-    name = words.pop(0) if words and words[0] in COMMANDS else START
+    name = _name()
     command = cast(Command, import_module(f"scripts._deploy_{name}"))
-    return command.main(words)
+    return command.main(sys.argv[1:] if name == START else sys.argv[2:])
+
+
+def _name() -> str:
+    words = sys.argv[1:]
+    return words[0] if words and words[0] in COMMANDS else START
+
+
+def _harden() -> None:
+    """Take from a process that is going to trade what it does not need; first, and for good."""
+    if _name() == START:
+        harden_process()
 
 
 if __name__ == "__main__":
+    _harden()
     run(main)

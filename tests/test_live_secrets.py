@@ -469,10 +469,12 @@ def test_a_key_of_which_nothing_is_told_is_refused(answer: object) -> None:
     assert faults_of(answer, FORBIDDEN)
 
 
-def test_the_local_exchanges_key_is_refused_for_coming_from_anywhere() -> None:
-    answer = FaultStage().ask("GET", "/sapi/v1/account/apiRestrictions")
-    (fault,) = faults_of(answer)
-    assert "ipRestrict" in fault
+def test_the_local_exchanges_key_may_be_used_unless_it_has_further_permissions() -> None:
+    stage = FaultStage()
+    assert faults_of(stage.ask("GET", "/sapi/v1/account/apiRestrictions")) == ()
+    stage.venue.permissions |= {"enableWithdrawals": True, "ipRestrict": False}
+    faults = faults_of(stage.ask("GET", "/sapi/v1/account/apiRestrictions"))
+    assert ["ipRestrict" in fault or "enableWithdrawals" in fault for fault in faults] == [True, True]
 
 
 def test_only_what_is_forbidden_can_be_waived() -> None:

@@ -203,7 +203,7 @@ def calm_stage(kills: tuple[Kill, ...] = ()) -> Stage:
         stop_loss=STOP_LOSS,
         take_profit=None,
     )
-    gate = gate_of(RiskGate(CAPS), contract, None)
+    gate = gate_of(RiskGate(CAPS), contract)
     return Stage(assembly, conduct, decide=partial(decide, 5), gate=gate, hazards=Hazards(venue.market_ms, kills))
 
 

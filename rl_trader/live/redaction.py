@@ -113,7 +113,7 @@ def redacting(redactor: Redactor, handlers: Iterable[logging.Handler] = ()) -> I
     last = [logging.lastResort] if logging.lastResort is not None else []
     covered = [*handlers, *logging.getLogger().handlers, *last]
     added = RedactionFilter(redactor)
-    hooks = sys.excepthook, threading.excepthook
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
 
     def on_crash(_kind: type[BaseException], error: BaseException, _place: TracebackType | None) -> None:
         sys.stderr.write(redactor.traceback(error))
@@ -122,12 +122,16 @@ def redacting(redactor: Redactor, handlers: Iterable[logging.Handler] = ()) -> I
         if crash.exc_value is not None:
             sys.stderr.write(redactor.traceback(crash.exc_value))
 
+    def on_unraisable(crash: "sys.UnraisableHookArgs") -> None:
+        if crash.exc_value is not None:
+            sys.stderr.write(redactor.traceback(crash.exc_value))
+
     for handler in covered:
         handler.addFilter(added)
-    sys.excepthook, threading.excepthook = on_crash, on_thread_crash
+    sys.excepthook, threading.excepthook, sys.unraisablehook = on_crash, on_thread_crash, on_unraisable
     try:
         yield
     finally:
-        sys.excepthook, threading.excepthook = hooks
+        sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
         for handler in covered:
             handler.removeFilter(added)

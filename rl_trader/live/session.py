@@ -8,18 +8,19 @@ fails for good, all end: what was on its way is found by the next start.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Final, Self
 
-from rl_trader.errors import ConfigError
+from rl_trader.live.arming.arming import Arming
 from rl_trader.live.calls import Calls
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.codec import decode_event
 from rl_trader.live.core.events import (
+    ArmedUntil,
     BarClosed,
     BarSkipped,
     Event,
@@ -45,7 +46,9 @@ from rl_trader.live.policy.decider import Decider
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.policy.observer import Observer
 from rl_trader.live.policy_desk import PolicyDesk
-from rl_trader.live.preflight import Finding, Preflight, refusals
+from rl_trader.live.preflight.clocks import wall_ms
+from rl_trader.live.preflight.finding import Finding, require_none_refused
+from rl_trader.live.preflight.preflight import Preflight
 from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
@@ -73,7 +76,9 @@ class SessionSetup:
     account: str  # a name or number of it, for the journal
     caps: Caps
     journal: Path
-    armed_until_ms: int | None = None  # None where no money is at stake
+    arming: Arming | None = None  # None where no money is at stake
+    waived: tuple[str, ...] = ()  # permissions that the key may have all the same
+    redactor: Redactor = field(default_factory=Redactor)  # of everything that the process says
     seed: int = 0  # of the pauses between attempts to connect
 
 
@@ -106,7 +111,7 @@ class Session:
         self._clock = MachineClock()
         self._stack = AsyncExitStack()
         self.findings: list[Finding] = []
-        self.redactor = Redactor()
+        self.redactor = setup.redactor
         self.is_user_stream_up = False
         self.trader: Trader | None = None
         self._feed: MarketFeed | None = None
@@ -126,9 +131,11 @@ class Session:
             credentials=setup.credentials,
         )
         try:
-            await self._check()
-            self._journal = Journal.open(setup.journal, self._identity())
+            preflight = await self._look()
+            self._journal = Journal.open(setup.journal, self._identity(preflight.account_code))
             self._stack.callback(self._journal.close)
+            self.findings += (settings := await preflight.set_up())
+            require_none_refused(settings)
             self.trader = self._make_trader()
             await self._stack.enter_async_context(self.trader)
         except BaseException:
@@ -146,23 +153,19 @@ class Session:
 
     _timers: RealTimers | None = None
 
-    async def _check(self) -> None:
-        if not await self._rest.synchronise():
-            rest = self._setup.venue.rest
-            raise ConfigError(f"the exchange at {rest} must tell its time and does not; see whether it can be reached")
-        preflight = Preflight(self._rest, self._setup.deployment, self._skew_ms())
-        self.findings = await preflight.check()
-        if against := refusals(self.findings):
-            raise ConfigError("; ".join(against))
+    async def _look(self) -> Preflight:
+        setup = self._setup
+        preflight = Preflight(self._rest, setup.deployment, setup.caps, wall_ms=wall_ms, waived=setup.waived)
+        self.findings = await preflight.look()
+        require_none_refused(self.findings)
+        return preflight
 
-    def _skew_ms(self) -> int:
-        """Return by how much the machine's clock differs from what it was set by; its error, since it is monotonic."""
-        return self._server_clock.error_ms or 0
-
-    def _identity(self) -> JournalIdentity:
+    def _identity(self, account_code: str) -> JournalIdentity:
         setup = self._setup
         return JournalIdentity(
-            mode=setup.venue.name.value, account=setup.account, checkpoint=setup.deployment.policy_sha256
+            mode=setup.venue.name.value,
+            account=f"{setup.account} {account_code}".rstrip(),
+            checkpoint=setup.deployment.policy_sha256,
         )
 
     def _make_trader(self) -> Trader:
@@ -191,9 +194,7 @@ class Session:
             stop_on_mark=deployment.trading.stop_trigger == "mark",
             is_user_stream_healthy=lambda: self.is_user_stream_up,
         )
-        core = Core(
-            State(conduct_of(deployment)), gate_of(RiskGate(setup.caps), deployment.terms, setup.armed_until_ms)
-        )
+        core = Core(State(conduct_of(deployment)), gate_of(RiskGate(setup.caps), deployment.terms))
         for stored in self._journal.events():
             core.step(decode_event(stored.kind, stored.body))
         self._written = ReservedJournal(self._journal, self._note_failure)
@@ -215,7 +216,7 @@ class Session:
     async def run(self) -> None:
         """Trade until it is cancelled."""
         assert self.trader is not None
-        self._happen([Started(t_ms=self._now(), epoch=self._journal.epoch)])
+        self._happen([Started(t_ms=self._now(), epoch=self._journal.epoch), *self._armed()])
         chance = Random(self._setup.seed).random
         dialer = Dialer(self._setup.gate, self._setup.venue.streams)
         self._stack.push_async_callback(dialer.close)
@@ -230,6 +231,12 @@ class Session:
         async with asyncio.TaskGroup() as group:
             for work in (*watched, data.run(), market.run(), self._user_stream.run(), self._keep_clock()):
                 group.create_task(work)
+
+    def _armed(self) -> list[Event]:
+        arming = self._setup.arming
+        if arming is None:
+            return []
+        return [ArmedUntil(t_ms=self._now(), until_ms=arming.until_ms, how=arming.token.how)]
 
     def ask_to_stop(self, kind: str, reason: str, by: str) -> None:
         """Enter no more (HALT), or close everything (KILL)."""

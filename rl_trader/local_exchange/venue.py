@@ -54,6 +54,7 @@ class Venue:
         self.hub = hub
         self.limits = limits or Limits()
         self.keys: dict[str, ApiKey] = {}
+        self.permissions: dict[str, bool] = {}  # of the keys, where they are others than those of most
         self.on_tick: list[Callable[[], object]] = []  # called whenever time has moved, before anybody is told
         self._session_clock = session_clock
         self._seed = seed

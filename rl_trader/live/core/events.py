@@ -189,6 +189,15 @@ class Resumed:
     by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmedUntil:
+    """A person lets the trader enter until a time, and not after it."""
+
+    t_ms: int
+    until_ms: int
+    how: str
+
+
 Event = (
     Started
     | FillSeen
@@ -207,4 +216,5 @@ Event = (
     | MarketSeen
     | StopAsked
     | Resumed
+    | ArmedUntil
 )

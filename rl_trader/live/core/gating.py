@@ -8,31 +8,30 @@ from rl_trader.live.core.state import State
 from rl_trader.live.core.words import Purpose
 
 
-def gate_of(gate: RiskGate, terms: ContractTerms, armed_until_ms: int | None) -> Gate:
+def gate_of(gate: RiskGate, terms: ContractTerms) -> Gate:
     """Return the core's gate.
 
     Args:
         gate: Has the operator's caps.
         terms: Of the symbol as they are today.
-        armed_until_ms: Until when entries may go; None needs no arming, as no money is at stake.
     """
 
     def ask(state: State, intent: Intent) -> str | None:
         order = RiskOrder(
             symbol=state.conduct.symbol, amount=intent.amount, is_reduce_only=not intent.purpose.adds_exposure
         )
-        refusal = gate.refusal(order, _view(state, terms, armed_until_ms))
+        refusal = gate.refusal(order, _view(state, terms))
         return None if refusal is None else str(refusal)
 
     return ask
 
 
-def _view(state: State, terms: ContractTerms, armed_until_ms: int | None) -> RiskView:
+def _view(state: State, terms: ContractTerms) -> RiskView:
     return RiskView(
         now_ms=state.now_ms,
         terms=terms,
         stop=state.stop_kind,
-        armed_until_ms=armed_until_ms,
+        armed_until_ms=state.armed_until_ms,
         banned_until_ms=0,  # the budget holds calls back
         mark_price=state.mark_price,
         mark_ms=state.mark_ms,

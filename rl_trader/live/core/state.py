@@ -113,6 +113,7 @@ class State:
     decided_ms: int = 0  # newest bar that is decided upon, or skipped
     bars_held: int = 0  # since the position was opened, at the newest close
     amount_at_close: Decimal = ZERO  # position at the newest close
+    armed_until_ms: int | None = None  # when entries end; None needs no arming, as no money is at stake
     stop_kind: StopKind | None = None
     stop_reason: str = ""
     holds: int = 0

@@ -11,6 +11,7 @@ from rl_trader.live.core.deciding import Gate, close_bar, decide, skip_bar
 from rl_trader.live.core.events import (
     AccountSeen,
     Answered,
+    ArmedUntil,
     BarClosed,
     BarSkipped,
     Decided,
@@ -89,6 +90,9 @@ class Core:
                 return stop(state, event)
             case Resumed():
                 return resume(state, event)
+            case ArmedUntil():
+                state.armed_until_ms = event.until_ms
+                return []
 
 
 def _fire(state: State, event: TimerFired) -> list[Command]:

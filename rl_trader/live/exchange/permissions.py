@@ -34,7 +34,7 @@ def faults_of(restrictions: object, waived: Collection[str] = ()) -> tuple[str, 
     Raises:
         ConfigError: If something is waived that cannot be.
     """
-    _check_waived(waived)
+    check_waived(waived)
     if not isinstance(restrictions, dict):
         return ("the exchange must say what the key may do and did not; ask again",)
     faults = [
@@ -57,7 +57,12 @@ def _is_further_leave(name: object) -> bool:
     return isinstance(name, str) and name.startswith(_LEAVES) and name not in (*REQUIRED, *FORBIDDEN)
 
 
-def _check_waived(waived: Collection[str]) -> None:
+def check_waived(waived: Collection[str]) -> None:
+    """Refuse what cannot be waived.
+
+    Raises:
+        ConfigError: If it is needed, or no permission.
+    """
     for name in waived:
         if name in REQUIRED or not name.startswith(_LEAVES):
             raise ConfigError(

@@ -127,7 +127,7 @@ class Rest:
             )
         self.budget = Budget() if budget is None else budget
         self.clock = clock
-        self._venue = venue
+        self.venue = venue
         self._transport = transport
         self._redactor = redactor
         self._has_key = credentials is not None
@@ -204,15 +204,15 @@ class Rest:
 
     def _check(self, endpoint: Endpoint, texts: Mapping[str, str]) -> None:
         if endpoint.access is not Access.PUBLIC and not self._has_key:
-            raise ConfigError(f"{endpoint.name} needs a key and there is none; load the keys of {self._venue.name}")
+            raise ConfigError(f"{endpoint.name} needs a key and there is none; load the keys of {self.venue.name}")
         if endpoint.access is Access.SIGNED and not self.clock.is_set:
             raise ConfigError(
                 f"{endpoint.name} is signed with the exchange's time, which is not known; synchronise first"
             )
         if endpoint.client_id and not texts.get(endpoint.client_id):
             raise ConfigError(f"{endpoint.name} must have {endpoint.client_id} to be found again and has none; give it")
-        if endpoint.area == "sapi" and self._venue.wallet is None:
-            raise ConfigError(f"{endpoint.name} is a call that venue {self._venue.name} does not have; leave it out")
+        if endpoint.area == "sapi" and self.venue.wallet is None:
+            raise ConfigError(f"{endpoint.name} is a call that venue {self.venue.name} does not have; leave it out")
 
     def _learn(self, answer: RawAnswer) -> None:
         self.budget = self.budget.learned(answer)

@@ -1,7 +1,8 @@
 """Where the trader trades, and which addresses it can reach at all.
 
 A venue is its addresses: the trader does the same on each. Those of the real exchange cannot be reached without an
-:class:`Armed` token, which the transport asks for, and not whoever calls it.
+:class:`Armed` token, which the transport asks for, and not whoever calls it. Who is about to arm the trader may
+:class:`Look` before: at what is asked by ``GET``, which changes nothing.
 
 Sources: the API documentation of USD-M futures, "General Info", and the change log of 2026-03-06 (read in autumn 2026).
 """
@@ -16,6 +17,7 @@ from rl_trader.errors import ConfigError
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PLAIN_SCHEMES: Final = frozenset({"http", "ws"})
+_QUESTION: Final = "GET"
 
 
 class VenueName(StrEnum):
@@ -39,6 +41,11 @@ class Armed:
     def __post_init__(self) -> None:
         if not self.how.strip():
             raise ConfigError("leave to trade for real must say how it was given and says nothing; arm the trader")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Leave to ask and to change nothing, at any venue; for what must be known before the trader is armed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,24 +110,27 @@ class Gate:
 
     Args:
         venue: Where to.
-        armed: Needed for the real exchange.
+        leave: Needed for the real exchange; with one to look alone, nothing but questions pass.
 
     Raises:
         ConfigError: If the venue is the real exchange and nobody has armed the trader.
     """
 
-    def __init__(self, venue: Venue, armed: Armed | None = None) -> None:
-        if venue.name is VenueName.LIVE and not isinstance(armed, Armed):
+    def __init__(self, venue: Venue, leave: Armed | Look | None = None) -> None:
+        if venue.name is VenueName.LIVE and not isinstance(leave, Armed | Look):
             raise ConfigError("the real exchange can be reached by an armed trader only, and this one is not; arm it")
         self._venue = venue
         self._origins = venue.origins
+        self._only_looks = isinstance(leave, Look)
 
-    def check(self, url: str) -> None:
-        """Let an address pass, or not.
+    def check(self, url: str, method: str = _QUESTION) -> None:
+        """Let a request or a connection pass, or not.
 
         Raises:
-            ConfigError: If it is none of the venue's.
+            ConfigError: If its address is none of the venue's, or it may change something and there is leave to look.
         """
+        if self._only_looks and method != _QUESTION:
+            raise ConfigError(f"a {method} may change something and there is leave to look alone; arm the trader")
         origin = _origin(url)
         if origin not in self._origins:
             raise ConfigError(f"venue {self._venue.name} is at {sorted(self._origins)} and {origin} is not among them")

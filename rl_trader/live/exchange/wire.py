@@ -85,7 +85,7 @@ class AiohttpTransport:
 
     async def send(self, request: WireRequest) -> WireAnswer:
         """Return what came of a request; whatever fails after a connection was there may have been sent."""
-        self._gate.check(request.url)
+        self._gate.check(request.url, request.method)
         head = SimpleNamespace(is_connected=False, status=None, headers={})
         try:
             async with self._opened().request(

@@ -138,10 +138,10 @@ def account_config(call: Call) -> Answer:
 
 
 def api_restrictions(call: Call) -> Answer:
-    """Answer ``GET /sapi/v1/account/apiRestrictions``: the key may read and trade futures, from everywhere."""
+    """Answer ``GET /sapi/v1/account/apiRestrictions``: the key may read and trade futures, from this machine alone."""
     opened_ms = call.trader.income[0].time_ms if call.trader.income else 0
     return {
-        "ipRestrict": False,
+        "ipRestrict": True,
         "createTime": opened_ms,
         "enableReading": True,
         "enableFutures": True,
@@ -154,6 +154,7 @@ def api_restrictions(call: Call) -> Answer:
         "enablePortfolioMarginTrading": False,
         "enableFixApiTrade": False,
         "enableFixReadOnly": False,
+        **call.venue.permissions,
     }
 
 

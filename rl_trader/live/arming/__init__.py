@@ -1,0 +1,1 @@
+"""How a person lets the trader trade for real."""
