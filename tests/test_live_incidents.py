@@ -26,12 +26,13 @@ from rl_trader.live.core.events import (
     StopAsked,
     TimerFired,
 )
-from rl_trader.live.core.intents import Intent
+from rl_trader.live.core.intents import Intent, client_id
 from rl_trader.live.core.words import IntentState, Purpose
 from tests.test_live_core import CONDUCT, Desk, alerts, places
 
 D = Decimal
 ONE_ALREADY = -4130
+OWN = client_id(1, "1700000000000", "ENTRY", 1)  # of an order that is long over
 
 
 def trade(desk: Desk, number: int, amount: str, order_id: int = 7, client_id: str | None = None) -> FillSeen:
@@ -101,7 +102,7 @@ def test_a_difference_that_the_next_readings_explain_ends_nothing() -> None:
     for _ in range(4):
         assert SetTimer("poll", 2_000) in desk.read("0.01")
         desk.now += 2_000
-    desk.read("0.01", fills=(trade(desk, 100, "0.01"),))
+    desk.read("0.01", fills=(trade(desk, 100, "0.01", client_id=OWN),))
     assert not desk.state.is_stopped
     assert asks_policy(desk.close_bar())
 
@@ -147,7 +148,7 @@ def test_nothing_is_decided_while_trades_of_an_answered_order_are_not_told() -> 
 def test_nothing_is_decided_while_the_position_is_not_what_its_trades_sum_to() -> None:
     desk = Desk()
     desk.begin()
-    desk.do(trade(desk, 100, "0.01"))
+    desk.do(trade(desk, 100, "0.01", client_id=OWN))
     assert "not what its bookings sum to" in alerts(desk.close_bar())
     desk.hold("0.01")
     assert asks_policy(desk.close_bar())

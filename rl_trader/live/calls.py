@@ -8,7 +8,17 @@ from rl_trader.live.core.events import Answered, Event, OrderSeen, Queried, Send
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.entries import ORDER_TYPES
 from rl_trader.live.exchange.outcome import Kind, Outcome, RawAnswer, classify
-from rl_trader.live.reading import Row, UnreadableError, number, order_seen, snapshot, stop_seen, whole
+from rl_trader.live.reading import (
+    Row,
+    UnreadableError,
+    number,
+    order_seen,
+    settings_seen,
+    snapshot,
+    stop_seen,
+    symbol_seen,
+    whole,
+)
 
 BACKEND_MS: Final = 10_000  # that the exchange itself waits before it says that it does not know
 SLACK_MS: Final = 5_000
@@ -154,7 +164,7 @@ class Calls:
             return []
         return self._seen(lambda: order_seen(cast("Row", outcome.data), self._now_ms()))
 
-    def _seen(self, read: Callable[[], OrderSeen]) -> list[Event]:
+    def _seen(self, read: Callable[[], Event]) -> list[Event]:
         try:
             return [read()]
         except UnreadableError:
@@ -188,6 +198,23 @@ class Calls:
         except UnreadableError as error:
             return SnapshotFailed(t_ms=self._now_ms(), reason=str(error))
         return SnapshotFailed(t_ms=self._now_ms(), reason="the position did not stand still while it was read")
+
+    async def read_settings(self) -> list[Event]:
+        """Return how account and symbol are set up; nothing where it cannot be read."""
+        account = classify(await self._rest.call("account_config"))
+        of_symbol = classify(await self._rest.call("symbol_config", symbol=self._symbol))
+        if account.kind is not Kind.ACKED or of_symbol.kind is not Kind.ACKED:
+            return []
+        rows = [row for row in cast("list[Row]", of_symbol.data) if row.get("symbol") == self._symbol]
+        return self._seen(lambda: settings_seen(self._now_ms(), cast("Row", account.data), rows[0] if rows else {}))
+
+    async def read_symbol(self) -> list[Event]:
+        """Return the symbol's status and filters; nothing where they cannot be read."""
+        outcome = classify(await self._rest.call("exchange_info"))
+        if outcome.kind is not Kind.ACKED:
+            return []
+        rows = cast("Mapping[str, list[Row]]", outcome.data)["symbols"]
+        return self._seen(lambda: symbol_seen(self._now_ms(), self._symbol, rows))
 
     async def _read_rest(self, last_trade_id: int, since_ms: int) -> dict[str, Any]:
         return {

@@ -11,10 +11,20 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from rl_trader.errors import RlTraderError
-from rl_trader.live.core.events import AccountSeen, Event, FillSeen, IncomeSeen, OrderSeen, Snapshot
+from rl_trader.live.core.events import (
+    AccountSeen,
+    Event,
+    FillSeen,
+    IncomeSeen,
+    OrderSeen,
+    SettingsSeen,
+    Snapshot,
+    SymbolSeen,
+)
 from rl_trader.live.core.intents import ZERO
 
 Row = Mapping[str, Any]
+MARGIN_TYPES: Final = {"isolated": "ISOLATED", "cross": "CROSSED"}  # a run's and events' words, as answers have them
 TRADE_INCOME: Final = ("REALIZED_PNL", "COMMISSION")  # that fills tell of
 
 _USDT: Final = "USDT"
@@ -51,6 +61,20 @@ def whole(row: Row, name: str) -> int:
     return int(value)
 
 
+def _part(row: Row, name: str) -> Row:
+    value = row.get(name)
+    if not isinstance(value, Mapping):
+        raise UnreadableError(f"field {name!r} must be an object and is {value!r}")
+    return value
+
+
+def _truth(row: Row, name: str) -> bool:
+    value = row.get(name)
+    if not isinstance(value, bool):
+        raise UnreadableError(f"field {name!r} must be true or false and is {value!r}")
+    return value
+
+
 def _text(row: Row, name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str):
@@ -72,20 +96,22 @@ def user_events(data: Row, symbol: str) -> list[Event]:
     """Return what an event of the user data stream tells of a symbol; nothing where it tells nothing that is needed.
 
     Raises:
-        UnreadableError: If a field that is needed is missing or no number.
+        UnreadableError: If it is no event, or a field that is needed is missing or no number.
     """
-    match data.get("e"):
+    match _text(data, "e"):
         case "ORDER_TRADE_UPDATE":
             return _order_events(data, symbol)
         case "ALGO_UPDATE":
             return _algo_events(data, symbol)
         case "ACCOUNT_UPDATE":
-            return _account_events(data, symbol)
+            return [*_account_events(data, symbol), *_margin_type_events(data, symbol)]
+        case "ACCOUNT_CONFIG_UPDATE":
+            return _config_events(data, symbol)
     return []
 
 
 def _order_events(data: Row, symbol: str) -> list[Event]:
-    order = data["o"]
+    order = _part(data, "o")
     if order.get("s") != symbol:
         return []
     t_ms, client_id, order_id = whole(data, "T"), _text(order, "c"), whole(order, "i")
@@ -111,7 +137,7 @@ def _order_events(data: Row, symbol: str) -> list[Event]:
 
 
 def _algo_events(data: Row, symbol: str) -> list[Event]:
-    order = data["o"]
+    order = _part(data, "o")
     if order.get("s") != symbol:
         return []
     return [
@@ -127,7 +153,7 @@ def _algo_events(data: Row, symbol: str) -> list[Event]:
 
 def _account_events(data: Row, symbol: str) -> list[Event]:
     """Return wallet and position, where both are told; a wallet alone is found by the next reading."""
-    account = data["a"]
+    account = _part(data, "a")
     wallets = [row for row in account.get("B", ()) if row.get("a") == _USDT]
     positions = [row for row in account.get("P", ()) if row.get("s") == symbol and row.get("ps") == "BOTH"]
     if not wallets or not positions:
@@ -146,7 +172,63 @@ def _account_events(data: Row, symbol: str) -> list[Event]:
     ]
 
 
+def _margin_type_events(data: Row, symbol: str) -> list[Event]:
+    account = _part(data, "a")
+    if account.get("m") != "MARGIN_TYPE_CHANGE":
+        return []
+    return [
+        SettingsSeen(t_ms=whole(data, "T"), margin_type=MARGIN_TYPES.get(_text(row, "mt")))
+        for row in account.get("P", ())
+        if row.get("s") == symbol
+    ]
+
+
+def _config_events(data: Row, symbol: str) -> list[Event]:
+    t_ms, leverage, mode = whole(data, "T"), data.get("ac"), data.get("ai")
+    events: list[Event] = []
+    if isinstance(leverage, Mapping) and leverage.get("s") == symbol:
+        events.append(SettingsSeen(t_ms=t_ms, leverage=whole(leverage, "l")))
+    if isinstance(mode, Mapping):
+        events.append(SettingsSeen(t_ms=t_ms, is_multi_assets=_truth(mode, "j")))
+    return events
+
+
 # Answers
+
+
+def settings_seen(t_ms: int, account: Row, of_symbol: Row) -> SettingsSeen:
+    """Return how the account is set up, as ``accountConfig`` and the symbol's row of ``symbolConfig`` have it.
+
+    Raises:
+        UnreadableError: If a field that is needed is missing.
+    """
+    return SettingsSeen(
+        t_ms=t_ms,
+        leverage=whole(of_symbol, "leverage"),
+        margin_type=_text(of_symbol, "marginType"),
+        is_hedged=_truth(account, "dualSidePosition"),
+        is_multi_assets=_truth(account, "multiAssetsMargin"),
+        can_trade=_truth(account, "canTrade"),
+    )
+
+
+def symbol_seen(t_ms: int, symbol: str, rows: Iterable[Row]) -> SymbolSeen:
+    """Return a symbol as ``exchangeInfo`` has it.
+
+    Raises:
+        UnreadableError: If it is not there, or a field that is needed is missing or no number.
+    """
+    row = next((row for row in rows if row.get("symbol") == symbol), None)
+    if row is None:
+        raise UnreadableError(f"{symbol} must be listed and is not")
+    filters = {each.get("filterType"): each for each in row.get("filters", ())}
+    return SymbolSeen(
+        t_ms=t_ms,
+        status=_text(row, "status"),
+        tick_size=number(filters.get("PRICE_FILTER", {}), "tickSize"),
+        step_size=number(filters.get("MARKET_LOT_SIZE", {}), "stepSize"),
+        min_notional=number(filters.get("MIN_NOTIONAL", {}), "notional"),
+    )
 
 
 def order_seen(row: Row, t_ms: int) -> OrderSeen:

@@ -13,15 +13,18 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from rl_trader.live.arming.arming import Arming
+from rl_trader.live.bans import banned, require_no_ban
 from rl_trader.live.calls import Calls
+from rl_trader.live.clock_keeping import keep_clock
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.codec import decode_event
 from rl_trader.live.core.events import (
     ArmedUntil,
     BarClosed,
+    BarRevised,
     BarSkipped,
     Event,
     MarketSeen,
@@ -49,8 +52,9 @@ from rl_trader.live.policy_desk import PolicyDesk
 from rl_trader.live.preflight.clocks import wall_ms
 from rl_trader.live.preflight.finding import Finding, require_none_refused
 from rl_trader.live.preflight.preflight import Preflight
-from rl_trader.live.reading import UnreadableError, user_events
+from rl_trader.live.reading import MARGIN_TYPES, UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
+from rl_trader.live.streams import market_news
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.streams.line_keeper import Backoff
 from rl_trader.live.streams.market_feed import MarketFeed
@@ -61,8 +65,6 @@ from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, 
 from rl_trader.live.timers import RealTimers
 from rl_trader.live.trader import Trader, Watcher
 from rl_trader.observed_market import schema_warmup
-
-RESYNC_EVERY_MS: Final = 60_000  # between two looks whether the clock is to be set again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ class Session:
             credentials=setup.credentials,
         )
         try:
+            require_no_ban(setup.journal, wall_ms())
             preflight = await self._look()
             self._journal = Journal.open(setup.journal, self._identity(preflight.account_code))
             self._stack.callback(self._journal.close)
@@ -142,6 +145,7 @@ class Session:
             await self._stack.aclose()
             raise
         return self
+            self._rest.tell_ban = self._note_ban
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -229,7 +233,13 @@ class Session:
         assert self._timers is not None
         watched = (self.trader.watch(), self._timers.watch())
         async with asyncio.TaskGroup() as group:
-            for work in (*watched, data.run(), market.run(), self._user_stream.run(), self._keep_clock()):
+            for work in (
+                *watched,
+                data.run(),
+                market.run(),
+                self._user_stream.run(),
+                keep_clock(self._rest, self._clock),
+            ):
                 group.create_task(work)
 
     def _armed(self) -> list[Event]:
@@ -268,12 +278,6 @@ class Session:
             weight_limit=budget.limits.weight_per_minute,
         )
 
-    async def _keep_clock(self) -> None:
-        while True:
-            await self._clock.sleep(RESYNC_EVERY_MS)
-            if self._server_clock.is_stale:
-                await self._rest.synchronise()
-
     async def _take_market(self, news: FeedEvent) -> None:
         now = self._now()
         match news:
@@ -281,13 +285,12 @@ class Session:
                 return
             case BarReady():
                 self.desk.next_funding_ms = news.next_funding_ms
-                tables = self.series.tables(news.open_time + self.series.needs.bar_ms)
-                mark = next((table for table in tables.mark_prices.values() if len(table)), tables.klines)
+                close = news.bar["close"]
                 closed = BarClosed(
                     t_ms=now,
                     open_ms=news.open_time,
-                    close=Decimal(news.bar["close"]),
-                    mark_close=Decimal(repr(float(mark["close"].iloc[-1]))),
+                    close=Decimal(close),
+                    mark_close=Decimal(self.series.mark_close(news.open_time) or self._streamed_mark() or close),
                 )
                 self._happen([closed])
                 self._flush()
@@ -302,6 +305,9 @@ class Session:
 
     async def _take_account(self, item: UserItem) -> None:
         match item:
+            case market_news.BarRevised():
+                revised = f"{news.series}: {news.reason}"
+                self._happen([BarRevised(t_ms=now, open_ms=news.time_ms, reason=revised)])
             case UserEvent():
                 try:
                     self._happen(user_events(item.payload, self._setup.deployment.symbol))
@@ -309,6 +315,10 @@ class Session:
                     self._tell(f"an event of the account could not be read: {error}")
                     self._fire("poll")
             case AccountGap():
+    def _streamed_mark(self) -> str:
+        mark = None if self._feed is None else self._feed.mark
+        return "" if mark is None else mark.mark
+
                 self.is_user_stream_up = True
                 self._fire("poll")
             case UserStreamDown():
@@ -333,6 +343,9 @@ class Session:
             self.trader.happen(event)
 
     def _now(self) -> int:
+    def _note_ban(self, until_ms: int) -> None:
+        self._happen([banned(until_ms, self._now(), wall_ms())])
+
         return self._server_clock.now_ms()
 
 
@@ -347,3 +360,5 @@ def conduct_of(deployment: Deployment) -> Conduct:
         stop_loss=None if trading.stop_loss is None else Decimal(repr(trading.stop_loss)),
         take_profit=None if trading.take_profit is None else Decimal(repr(trading.take_profit)),
     )
+        leverage=int(trading.leverage_of(deployment.symbol)),
+        margin_type=MARGIN_TYPES[trading.margin_mode],

@@ -19,6 +19,8 @@ from rl_trader.live.core.commands import (
     Query,
     QueryNumber,
     ReadAccount,
+    ReadSettings,
+    ReadSymbol,
     RebuildStream,
     SetTimer,
 )
@@ -151,11 +153,17 @@ class Trader:
             case Cancel(client_id, is_conditional):
                 self._give(self._orders, lambda: self._cancel(client_id, is_conditional))
             case Query(client_id, is_conditional):
-                self._give(self._questions, lambda: self._query(client_id, is_conditional))
+                self._give(
+                    self._questions, lambda: self._ask(self._calls.query(client_id, is_conditional=is_conditional))
+                )
             case QueryNumber(order_id):
-                self._give(self._questions, lambda: self._query_number(order_id))
+                self._give(self._questions, lambda: self._ask(self._calls.query_number(order_id)))
             case ReadAccount():
                 self._give(self._questions, self._read_account)
+            case ReadSettings():
+                self._give(self._questions, lambda: self._ask(self._calls.read_settings()))
+            case ReadSymbol():
+                self._give(self._questions, lambda: self._ask(self._calls.read_symbol()))
             case Decide():
                 self.happen(self._decide(command))
             case SetTimer(name, after_ms):
@@ -195,15 +203,10 @@ class Trader:
         self.happen(await self._calls.place(intent))
 
     async def _cancel(self, client_id: str, is_conditional: bool) -> None:
-        for event in await self._calls.cancel(client_id, is_conditional=is_conditional):
-            self.happen(event)
+        await self._ask(self._calls.cancel(client_id, is_conditional=is_conditional))
 
-    async def _query(self, client_id: str, is_conditional: bool) -> None:
-        for event in await self._calls.query(client_id, is_conditional=is_conditional):
-            self.happen(event)
-
-    async def _query_number(self, order_id: int) -> None:
-        for event in await self._calls.query_number(order_id):
+    async def _ask(self, question: Coroutine[Any, Any, list[Event]]) -> None:
+        for event in await question:
             self.happen(event)
 
     async def _read_account(self) -> None:

@@ -6,11 +6,22 @@ no such order, and its reading of the account, taken after that, shows neither t
 """
 
 from rl_trader.live.core.bookkeeping import book_fill, see_order
-from rl_trader.live.core.commands import Alert, Command, Query, QueryNumber, ReadAccount, RebuildStream, SetTimer
+from rl_trader.live.core.commands import (
+    Alert,
+    Command,
+    Query,
+    QueryNumber,
+    ReadAccount,
+    ReadSymbol,
+    RebuildStream,
+    SetTimer,
+)
 from rl_trader.live.core.deciding import Gate, send_next
 from rl_trader.live.core.events import Answered, FillSeen, OrderSeen, Queried, Sending, Snapshot
 from rl_trader.live.core.guarding import flatten
 from rl_trader.live.core.intents import Intent
+from rl_trader.live.core.owning import note_order, note_trade
+from rl_trader.live.core.settings import why_not_set_up, why_not_trading
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
 from rl_trader.live.core.words import IntentState, Purpose
@@ -25,6 +36,11 @@ LEAST_REPEATS = 2  # times that the exchange does not know an open order before 
 _MET_ALREADY = -2021  # a stop whose price is met
 _NOTHING_TO_REDUCE = -2022
 _ONE_ALREADY = -4130  # an order that closes the position
+_MARGIN = (-2018, -2019, -2027)  # the balance is not what it was thought to be
+_FILTERS = (  # the symbol's status or one of its filters is not
+    *(-1013, -1111, -4003, -4004, -4005, -4013, -4014, -4016, -4023, -4024, -4029, -4030),
+    *(-4131, -4140, -4164, -4183, -4184),
+)
 
 
 def note_sending(state: State, event: Sending) -> list[Command]:
@@ -47,6 +63,8 @@ def _why_withdrawn(state: State, intent: Intent) -> str | None:
         return "market data are stale"
     if state.unknown():
         return "an order is in an unknown state"
+    if (why := why_not_set_up(state) or why_not_trading(state)) is not None:
+        return why
     if state.now_ms - (int(intent.decision) + state.conduct.bar_ms) > state.conduct.late_ms:
         return "its decision is too old"
     return None
@@ -90,17 +108,24 @@ def ask_for_trades(state: State, intent: Intent) -> list[Command]:
 def see(state: State, event: OrderSeen, gate: Gate) -> list[Command]:
     """Note where an order stands, and do what had to wait for it."""
     before = state.intents.get(event.client_id)
+    was_strange = event.order_id in state.strangers
     see_order(state, event)
     after = state.intents.get(event.client_id)
-    if before is None or after is None or before.state.is_over or not after.state.is_over:
+    if before is None:
+        return note_order(state, event, was_strange=was_strange)
+    if after is None or before.state.is_over or not after.state.is_over:
         return []
     return _after_end(state, after, gate)
 
 
 def see_fill(state: State, event: FillSeen, gate: Gate) -> list[Command]:
     """Book a trade, and do what had to wait for the order that it fills."""
+    was_booked = event.trade_id in state.books.trade_ids
     filled = book_fill(state, event)
-    return [] if filled is None else _after_end(state, filled, gate)
+    if filled is not None:
+        return _after_end(state, filled, gate)
+    is_news = not was_booked and event.trade_id in state.books.trade_ids
+    return note_trade(state, event) if is_news and event.client_id not in state.intents else []
 
 
 def doubt(state: State, intent: Intent, reason: str) -> list[Command]:
@@ -191,8 +216,6 @@ def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]
         if may_be_absent(state, intent) and not _may_be_its(state, intent):
             state.keep(intent.moved(IntentState.ABSENT))
             commands += [Alert(f"{intent.client_id} was never accepted"), *_after_end(state, intent, gate)]
-    if not state.working():
-        state.strangers.clear()
     return commands
 
 
@@ -222,16 +245,24 @@ def _guard_later(state: State, intent: Intent, event: Answered) -> list[Command]
     return commands
 
 
+def _look_again(state: State, event: Answered) -> list[Command]:
+    """Read what a refusal says to be otherwise than it was thought to be."""
+    if event.code in _FILTERS:
+        return [ReadSymbol(f"an order was refused: {event.reason}")]
+    if event.code not in (_NOTHING_TO_REDUCE, *_MARGIN) or state.is_reading:
+        return []
+    state.is_reading = True
+    return [ReadAccount(f"the exchange says: {event.reason}")]
+
+
 def _after_rejection(state: State, intent: Intent, event: Answered) -> list[Command]:
     state.waiting.clear()
+    commands = _look_again(state, event)
     if intent.purpose.is_conditional:
         if event.code == _MET_ALREADY:
             return flatten(state, f"the price of its {intent.purpose} is met already")
-        return _guard_later(state, intent, event)
-    commands: list[Command] = [Alert(f"{intent.purpose} of {intent.amount} is refused: {event.reason}")]
-    if event.code == _NOTHING_TO_REDUCE and not state.is_reading:
-        state.is_reading = True
-        commands.append(ReadAccount("the exchange says that there is nothing to reduce"))
+        return [*commands, *_guard_later(state, intent, event)]
+    commands.append(Alert(f"{intent.purpose} of {intent.amount} is refused: {event.reason}"))
     if intent.purpose is Purpose.FLATTEN:
         commands.append(SetTimer("flatten", QUERIES_MS[1]))
     if intent.purpose is Purpose.ENTRY:

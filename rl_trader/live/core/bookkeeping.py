@@ -47,8 +47,9 @@ def _note_trade(state: State, fill: FillSeen) -> Intent | None:
     """Note that a trade of an order was told; the exchange's lists of trades know its number alone."""
     known = state.intents.get(fill.client_id or "")
     if known is None:
-        known = next((i for i in state.intents.values() if i.order_id == fill.order_id), None)
-    if known is None and fill.client_id is None and state.working():  # it may be of one that is on its way, or unknown
+        orders = (i for i in state.intents.values() if not i.purpose.is_conditional)  # whose numbers are others
+        known = next((i for i in orders if i.order_id == fill.order_id), None)
+    if known is None and fill.client_id is None:  # of one that is on its way, or unknown, or nobody's here
         _, before = state.strangers.get(fill.order_id, (0, ZERO))
         state.strangers[fill.order_id] = fill.t_ms, before + fill.amount
     if known is None or known.state is IntentState.PLANNED:

@@ -44,6 +44,18 @@ class ReadAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """Read how account and symbol are set up, as :class:`~rl_trader.live.core.events.SettingsSeen`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSymbol:
+    """Read the symbol's status and filters, as a :class:`~rl_trader.live.core.events.SymbolSeen`."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
     """Ask the policy, on a bar and the account at its close."""
 
@@ -77,4 +89,16 @@ class Alert:
     text: str
 
 
-Command = Place | Cancel | Query | QueryNumber | ReadAccount | Decide | SetTimer | RebuildStream | Alert
+Command = (
+    Place
+    | Cancel
+    | Query
+    | QueryNumber
+    | ReadAccount
+    | ReadSettings
+    | ReadSymbol
+    | Decide
+    | SetTimer
+    | RebuildStream
+    | Alert
+)

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from rl_trader.live.core.commands import Alert, Command, Decide, Place
-from rl_trader.live.core.events import BarClosed, BarSkipped, Decided
+from rl_trader.live.core.events import BarClosed, BarRevised, BarSkipped, Decided
 from rl_trader.live.core.intents import Intent, client_id
+from rl_trader.live.core.settings import why_not_set_up, why_not_trading
 from rl_trader.live.core.state import DAY_MS, State
 from rl_trader.live.core.stopping import halt
 from rl_trader.live.core.words import Purpose
+
+MOST_REVISED = 1_000  # one of so many bars may be told again with other numbers
 
 Gate = Callable[[State, Intent], str | None]
 """Says why an order must not go; None lets it go."""
@@ -43,7 +46,7 @@ def _why_not(state: State, event: BarClosed) -> str | None:
         return state.stop_reason
     if not state.is_reconciled:
         return "the account is not reconciled"
-    if (why := _why_not_known(state)) is not None:
+    if (why := _why_not_known(state) or why_not_set_up(state) or why_not_trading(state)) is not None:
         return why
     if not state.is_market_alive:
         return "market data are stale"
@@ -62,6 +65,8 @@ def _why_not_known(state: State) -> str | None:
         return "the account is not what its bookings sum to"
     if state.num_failures >= state.conduct.most_failures:
         return f"the account could not be read {state.num_failures} times in a row"
+    if state.strangers:
+        return f"nobody knows yet whose order {min(state.strangers)} is, which has traded"
     for intent in state.intents.values():
         is_new = intent.sent_ms >= state.consistent_ms and not intent.purpose.is_conditional
         if is_new and intent.traded < intent.executed:
@@ -78,6 +83,16 @@ def skip_bar(state: State, event: BarSkipped) -> list[Command]:
     return [Alert(f"no decision on the bar of {event.open_ms}: {event.reason}")]
 
 
+def revise_bar(state: State, event: BarRevised) -> list[Command]:
+    """Note that a bar was told with other numbers; what was decided stays, and too many of them end the entries."""
+    state.revised = {bar: told for bar, told in state.revised.items() if state.now_ms - told < DAY_MS}
+    state.revised.setdefault(event.open_ms, state.now_ms)
+    commands: list[Command] = [Alert(f"the bar of {event.open_ms} is told with other numbers: {event.reason}")]
+    if len(state.revised) * MOST_REVISED * state.conduct.bar_ms > DAY_MS:
+        commands += halt(state, f"{len(state.revised)} bars of the last day were told with other numbers later")
+    return commands
+
+
 def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
     """Turn a decision into orders, if it is the one that was asked for and not too old."""
     if event.open_ms != state.deciding_ms:
@@ -91,11 +106,8 @@ def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
     state.holds = 0
     if (why := _why_not_any_more(state, event)) is not None:
         return [Alert(f"the decision on the bar of {event.open_ms} is void: {why}")]
-    legs = []
-    if event.reduce_amount:
-        legs.append(_leg(state, event.open_ms, Purpose.EXIT, event.reduce_amount))
-    if event.open_amount:
-        legs.append(_leg(state, event.open_ms, Purpose.ENTRY, event.open_amount))
+    pairs = ((Purpose.EXIT, state.on_step(event.reduce_amount)), (Purpose.ENTRY, state.on_step(event.open_amount)))
+    legs = [_leg(state, event.open_ms, purpose, amount) for purpose, amount in pairs if amount]
     if not legs:
         return []
     state.waiting = legs[1:]

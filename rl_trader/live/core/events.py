@@ -140,6 +140,15 @@ class BarSkipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BarRevised:
+    """The exchange tells a bar with other numbers than those that were decided upon."""
+
+    t_ms: int
+    open_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
     """What the policy wants."""
 
@@ -168,6 +177,38 @@ class MarketSeen:
     t_ms: int
     is_alive: bool
     mark_price: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsSeen:
+    """How account and symbol are set up; None is what was not told."""
+
+    t_ms: int
+    leverage: int | None = None
+    margin_type: str | None = None  # the exchange's word
+    is_hedged: bool | None = None
+    is_multi_assets: bool | None = None
+    can_trade: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolSeen:
+    """The symbol's status and filters."""
+
+    t_ms: int
+    status: str  # the exchange's word
+    tick_size: Decimal
+    step_size: Decimal  # of market orders
+    min_notional: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banned:
+    """The exchange answers nothing before a time."""
+
+    t_ms: int
+    until_ms: int
+    machine_until_ms: int  # the same on the machine's clock, which a process that begins anew has alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,9 +252,13 @@ Event = (
     | Queried
     | BarClosed
     | BarSkipped
+    | BarRevised
     | Decided
     | TimerFired
     | MarketSeen
+    | SettingsSeen
+    | SymbolSeen
+    | Banned
     | StopAsked
     | Resumed
     | ArmedUntil

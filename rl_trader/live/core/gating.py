@@ -32,7 +32,7 @@ def _view(state: State, terms: ContractTerms) -> RiskView:
         terms=terms,
         stop=state.stop_kind,
         armed_until_ms=state.armed_until_ms,
-        banned_until_ms=0,  # the budget holds calls back
+        banned_until_ms=state.banned_until_ms,
         mark_price=state.mark_price,
         mark_ms=state.mark_ms,
         last_price=state.mark_price,

@@ -46,12 +46,12 @@ def _place_missing(state: State) -> list[Command]:
     conduct, is_long, entry = state.conduct, state.books.amount > 0, state.books.entry_price
     if conduct.stop_loss is not None and not _is_live(state, state.stop_id):
         level = entry * (1 - conduct.stop_loss) if is_long else entry * (1 + conduct.stop_loss)
-        stop = _intent(state, Purpose.STOP, _on_tick(level, conduct.tick_size, is_long=is_long))
+        stop = _intent(state, Purpose.STOP, _on_tick(level, state.tick_size, is_long=is_long))
         state.stop_id = stop.client_id
         commands.append(Place(stop))
     if conduct.take_profit is not None and not _is_live(state, state.take_profit_id):
         level = entry * (1 + conduct.take_profit) if is_long else entry * (1 - conduct.take_profit)
-        take = _intent(state, Purpose.TAKE_PROFIT, _on_tick(level, conduct.tick_size, is_long=is_long))
+        take = _intent(state, Purpose.TAKE_PROFIT, _on_tick(level, state.tick_size, is_long=is_long))
         state.take_profit_id = take.client_id
         commands.append(Place(take))
     return commands
@@ -80,7 +80,8 @@ def _intent(state: State, purpose: Purpose, trigger_price: Decimal) -> Intent:
 
 def flatten(state: State, why: str) -> list[Command]:
     """Close the position at market, once: while such an order is on its way nothing is added to it."""
-    if not state.books.amount or any(intent.purpose in _CLOSE for intent in state.working()):
+    amount = state.on_step(state.books.amount)
+    if not amount or any(intent.purpose in _CLOSE for intent in state.working()):
         return []
     number = state.next_guard()
     intent = Intent(
@@ -89,7 +90,7 @@ def flatten(state: State, why: str) -> list[Command]:
         leg=Purpose.FLATTEN.value,
         attempt=1,
         purpose=Purpose.FLATTEN,
-        amount=-state.books.amount,
+        amount=-amount,
     )
     state.keep(intent)
     return [Alert(f"the position of {state.books.amount} is closed: {why}"), Place(intent)]

@@ -13,6 +13,8 @@ from rl_trader.live.core.deciding import Gate
 from rl_trader.live.core.events import Snapshot, SnapshotFailed, Started
 from rl_trader.live.core.guarding import flatten, guard
 from rl_trader.live.core.intents import epoch_of
+from rl_trader.live.core.owning import ask_for_strangers, why_foreign
+from rl_trader.live.core.settings import read_settings, read_symbol
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
 from rl_trader.live.core.words import IntentState, StopKind
@@ -38,7 +40,8 @@ def start(state: State, event: Started) -> list[Command]:
             commands += doubt(state, fenced, "the process ended while it was being sent")
         elif intent.state is IntentState.UNKNOWN:
             commands.append(SetTimer(f"query {intent.client_id}", 0))
-    return [*commands, ReadAccount("the start"), SetTimer("poll", state.conduct.poll_ms)]
+    commands += [ReadAccount("the start"), SetTimer("poll", state.conduct.poll_ms)]
+    return [*commands, *read_settings(state), *read_symbol(state, "the start")]
 
 
 def fail(state: State, event: SnapshotFailed) -> list[Command]:
@@ -74,7 +77,7 @@ def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     state.is_reconciled = True
     state.note_equity()
     commands += _foreign_orders(state, event)
-    commands += look_for_missing(state, event)
+    commands += [*look_for_missing(state, event), *ask_for_strangers(state)]
     if state.stop_kind is StopKind.KILL and state.books.amount:
         return [*commands, *flatten(state, "killed")]
     return [*commands, *_orphans(state, event), *guard(state)]
@@ -126,13 +129,17 @@ def _compare(state: State, event: Snapshot) -> list[Command]:
 
 
 def _doubt_stream(state: State, event: Snapshot) -> list[Command]:
-    """Have the stream of the account's events made anew if it should have told of a trade, and has not."""
+    """Have the stream of the account's events made anew if it should have told of a trade by now, and has not."""
     if not state.is_reconciled or not event.is_user_stream_healthy:
+        state.untold.clear()
         return []
-    known, since = state.books.trade_ids, max(event.t_ms - UNTOLD_MS, state.books.opened_ms)
-    untold = [fill.trade_id for fill in event.fills if fill.trade_id not in known and fill.t_ms < since]
-    if not untold or untold[0] < state.books.last_trade_id:
+    books, since = state.books, event.t_ms - UNTOLD_MS
+    news = [fill for fill in event.fills if fill.trade_id not in books.trade_ids and fill.t_ms >= books.opened_ms]
+    state.untold |= {fill.trade_id: fill.t_ms for fill in news}
+    untold = [trade_id for trade_id, traded_ms in state.untold.items() if traded_ms < since]
+    if not untold:
         return []
+    state.untold.clear()
     return [RebuildStream(f"trade {untold[0]} was not told")]
 
 
@@ -146,11 +153,8 @@ def _take_over_account(state: State, event: Snapshot) -> None:
 def _foreign_orders(state: State, event: Snapshot) -> list[Command]:
     """Stop beside orders that are nobody's here: a person's, or a second instance's."""
     for order in (*event.open_orders, *event.open_stops):
-        epoch = epoch_of(order.client_id)
-        if epoch is None:
-            return halt(state, f"order {order.client_id} on the account is not this program's")
-        if epoch > state.epoch:
-            return halt(state, f"order {order.client_id} is of a newer instance; only one may trade an account")
+        if (why := why_foreign(state, order.client_id)) is not None:
+            return halt(state, why)
     return []
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from rl_trader.live.core.events import FillSeen, IncomeSeen
+from rl_trader.live.core.events import FillSeen, IncomeSeen, SettingsSeen, SymbolSeen
 from rl_trader.live.core.holding import bars_held_after
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.core.risk import Performance
@@ -48,8 +48,12 @@ class Conduct:
     step_size: Decimal
     stop_loss: Decimal | None  # of the entry price
     take_profit: Decimal | None
+    leverage: int | None = None  # that must be set; None is any
+    margin_type: str | None = None  # that must be set, the exchange's word; None is any
     late_ms: int = 20_000  # after its close a bar is decided upon no more
     poll_ms: int = 15_000  # between two readings of the account
+    settings_ms: int = 60_000  # between two looks at its settings, and at a symbol that does not trade
+    symbol_ms: int = 3_600_000  # between two readings of the symbol's filters
     most_holds: int = 3  # decisions in a row without a usable action, before entries end
     most_refusals: int = 3  # entries in a row that the exchange refuses
     most_failures: int = 3  # readings of the account in a row, before nothing is decided
@@ -97,6 +101,7 @@ class State:
     num_failures: int = 0  # readings of the account in a row that have failed
     reads_again: bool = False  # whether it is to be read once more then
     num_told: int = 0  # events of the account, which make a reading old that has begun before
+    untold: dict[int, int] = field(default_factory=dict)  # trades that a reading told first, and when they were
     books: Books = field(default_factory=Books)
     intents: dict[str, Intent] = field(default_factory=dict)  # by client id
     strangers: dict[int, tuple[int, Decimal]] = field(default_factory=dict)  # by order number: when it traded, and what
@@ -114,6 +119,10 @@ class State:
     bars_held: int = 0  # since the position was opened, at the newest close
     amount_at_close: Decimal = ZERO  # position at the newest close
     armed_until_ms: int | None = None  # when entries end; None needs no arming, as no money is at stake
+    settings: SettingsSeen | None = None  # of the account, as they were told last
+    symbol: SymbolSeen | None = None  # its status and filters
+    revised: dict[int, int] = field(default_factory=dict)  # by open time: when a bar was told with other numbers
+    banned_until_ms: int = 0  # the exchange answers nothing before
     stop_kind: StopKind | None = None
     stop_reason: str = ""
     holds: int = 0
@@ -156,6 +165,18 @@ class State:
         """The largest position that can come of what is sent and not known to be over, not negative."""
         adding = sum((abs(i.amount) - i.executed for i in self.working() if i.purpose is Purpose.ENTRY), ZERO)
         return abs(self.books.amount) + adding
+
+    # The symbol
+
+    @property
+    def tick_size(self) -> Decimal:
+        """On what grid prices lie."""
+        return self.conduct.tick_size if self.symbol is None else self.symbol.tick_size
+
+    def on_step(self, amount: Decimal) -> Decimal:
+        """Return an amount in whole steps, toward zero."""
+        step = self.conduct.step_size if self.symbol is None else self.symbol.step_size
+        return amount - amount % step
 
     # Risk
 

@@ -4,15 +4,18 @@ It has no clock, no chance and no input or output: the same events give the same
 the journal of the events is the trader's memory.
 """
 
+from rl_trader.klines import utc
 from rl_trader.live.core.answering import answer, ask, ask_for_trades, note_query, note_sending, see, see_fill
 from rl_trader.live.core.bookkeeping import book_income, see_account
-from rl_trader.live.core.commands import Command, ReadAccount, SetTimer
-from rl_trader.live.core.deciding import Gate, close_bar, decide, skip_bar
+from rl_trader.live.core.commands import Alert, Command, ReadAccount, SetTimer
+from rl_trader.live.core.deciding import Gate, close_bar, decide, revise_bar, skip_bar
 from rl_trader.live.core.events import (
     AccountSeen,
     Answered,
     ArmedUntil,
+    Banned,
     BarClosed,
+    BarRevised,
     BarSkipped,
     Decided,
     Event,
@@ -23,14 +26,17 @@ from rl_trader.live.core.events import (
     Queried,
     Resumed,
     Sending,
+    SettingsSeen,
     Snapshot,
     SnapshotFailed,
     Started,
     StopAsked,
+    SymbolSeen,
     TimerFired,
 )
 from rl_trader.live.core.guarding import flatten, guard
 from rl_trader.live.core.reconciling import fail, reconcile, start
+from rl_trader.live.core.settings import read_settings, read_symbol, see_settings, see_symbol
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import resume, stop
 from rl_trader.live.core.words import StopKind
@@ -62,6 +68,7 @@ class Core:
                 return fail(state, event)
             case FillSeen():
                 state.num_told += 1
+                state.untold.pop(event.trade_id, None)
                 return see_fill(state, event, gate)
             case IncomeSeen():
                 book_income(state, event)
@@ -80,6 +87,15 @@ class Core:
                 return close_bar(state, event)
             case BarSkipped():
                 return skip_bar(state, event)
+            case BarRevised():
+                return revise_bar(state, event)
+            case SettingsSeen():
+                return see_settings(state, event)
+            case SymbolSeen():
+                return see_symbol(state, event)
+            case Banned():
+                state.banned_until_ms = max(state.banned_until_ms, event.until_ms)
+                return [Alert(f"the exchange has banned this address until {utc(event.until_ms)}")]
             case Decided():
                 return decide(state, event, gate)
             case TimerFired():
@@ -101,6 +117,10 @@ def _fire(state: State, event: TimerFired) -> list[Command]:
     match name:
         case "poll":
             return _poll(state)
+        case "settings":
+            return read_settings(state)
+        case "symbol":
+            return read_symbol(state, "the timer")
         case "query":
             return [] if intent is None else ask(state, intent)
         case "told":

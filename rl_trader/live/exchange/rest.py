@@ -6,7 +6,7 @@ So nothing is sent twice and no answer is read as something that it is not. Who 
 :func:`~rl_trader.live.exchange.outcome.classify`; a question may be asked once more, an order never.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +29,7 @@ Argument = str | int | bool | Decimal | None
 
 _HEADERS: Final = {"User-Agent": "rl-trader", "Accept": "application/json"}
 _LARGEST_WINDOW_MS: Final = 60_000
+_BAD_REQUEST: Final = 400
 
 
 class _Sent(NamedTuple):
@@ -126,6 +127,8 @@ class Rest:
                 "change recv_window_ms"
             )
         self.budget = Budget() if budget is None else budget
+        self.tell_ban: Callable[[int], object] = lambda _until_ms: None
+        """Called with the end of a ban, on the exchange's clock, when one begins or is made longer."""
         self.clock = clock
         self.venue = venue
         self._transport = transport
@@ -215,7 +218,12 @@ class Rest:
             raise ConfigError(f"{endpoint.name} is a call that venue {self.venue.name} does not have; leave it out")
 
     def _learn(self, answer: RawAnswer) -> None:
+        banned_until_ms = self.budget.banned_until_ms
         self.budget = self.budget.learned(answer)
+        if self.budget.banned_until_ms > banned_until_ms:
+            self.tell_ban(self.budget.banned_until_ms)
+        if answer.status == _BAD_REQUEST and classify(answer).is_clock_wrong:
+            self.clock.doubt()
         if answer.endpoint.startswith("listen_key"):
             data = classify(answer).data
             if isinstance(data, dict) and isinstance(data.get("listenKey"), str):

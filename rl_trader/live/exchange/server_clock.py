@@ -64,6 +64,11 @@ class ServerClock:
         self.local_ms = local_ms
         self._estimate: Estimate | None = None
         self._set_at_ms = 0
+        self._is_doubted = False
+
+    def doubt(self) -> None:
+        """Know that it is wrong: it should be set again."""
+        self._is_doubted = True
 
     @property
     def is_set(self) -> bool:
@@ -73,7 +78,7 @@ class ServerClock:
     @property
     def is_stale(self) -> bool:
         """Whether it should be set again."""
-        return not self.is_set or self.local_ms() - self._set_at_ms >= RESYNC_MS
+        return self._is_doubted or not self.is_set or self.local_ms() - self._set_at_ms >= RESYNC_MS
 
     @property
     def error_ms(self) -> int | None:
@@ -89,5 +94,5 @@ class ServerClock:
         found = estimate(samples)
         if found is None:
             return False
-        self._estimate, self._set_at_ms = found, self.local_ms()
+        self._estimate, self._set_at_ms, self._is_doubted = found, self.local_ms(), False
         return True

@@ -60,6 +60,12 @@ class JournalReader:
                     body = json.loads(event.body)
                 yield StoredEvent(**{**event._asdict(), "body": body}, digest=digest)
 
+    def newest(self, kind: str) -> StoredEvent | None:
+        """Return the newest event of a kind; None if there is none."""
+        for (seq,) in self._rows("SELECT max(seq) FROM event WHERE kind = ?", (kind,)):
+            return None if seq is None else next(self.events(seq - 1))
+        return None
+
     def rows(self, kind: type[R]) -> Iterator[tuple[int, R]]:
         """Yield the rows of a kind in the order in which they were booked, each with its event's number."""
         with sqlite_errors(self.path, "read"):

@@ -237,6 +237,18 @@ class BarSeries:
         return None if row is None else dict(zip(TRADED_COLUMNS, map(str, row), strict=True))
 
     def has_candle(self, series: Series, open_time: int) -> bool:
+    def mark_close(self, open_time: int) -> str | None:
+        """Return the mark price at a bar's end, by the finest of its candles; None where all are longer than the bars.
+
+        Args:
+            open_time: Of the bar.
+        """
+        lengths = {interval_ms(str(mark.interval)): mark for mark in self.marks if not self.is_longer(mark)}
+        if not lengths:
+            return None
+        row = self._tracks[lengths[min(lengths)]].row(open_time + self.needs.bar_ms - min(lengths))
+        return None if row is None else str(row[QUOTED_COLUMNS.index("close")])
+
         """Return whether a candle is there."""
         return self._tracks[series].row(open_time) is not None
 
