@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from agents.presets import BTCUSDT_30M
+from rl_trader.config import TradingConfig
 from rl_trader.klines import parse_date
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.intents import Intent
@@ -39,9 +40,9 @@ CAPS = Caps(
 )
 
 
-def random_deployment(recorded_data: Path, folder: Path) -> Deployment:
+def random_deployment(recorded_data: Path, folder: Path, trading: TradingConfig = TRADING) -> Deployment:
     """Return a random policy on recorded bars of BTCUSDT; its run is ``runs/random`` of a folder."""
-    env = replace(ENV, features=tuple(name for name in ENV.features if "taker" not in name))
+    env = replace(ENV, features=tuple(name for name in ENV.features if "taker" not in name), trading=trading)
     config = replace(BTCUSDT_30M, env=env, market=RECORDED, data=recorded_data, runs=folder / "runs", name="random")
     return load_deployment(random_run(config).path)
 
@@ -99,7 +100,7 @@ async def play(exchange: LocalExchange, session: Session, task: "asyncio.Task[No
         exchange.to_next_open()
         await until(lambda opened=begin: state.decided_ms >= opened, task)  # type: ignore[misc]
         await until(lambda: not state.working() and not state.waiting and state.deciding_ms is None, task)
-        await until(lambda: state.books.amount == trader_of(exchange).position("BTCUSDT").amount, task)
+        await until(lambda: state.books.amount == trader_of(exchange).position(state.conduct.symbol).amount, task)
         await until(lambda: not any(is_on_its_way(intent) for intent in state.intents.values()), task)
 
 

@@ -115,8 +115,11 @@ class Monitor:
             works = [self.session.run(), self._look_for_kill(), self._show(), self._lag.run(), self._wait_to_leave()]
             if self._webhook is not None:
                 works.append(self._webhook.run())
-            async with asyncio.TaskGroup() as group:
-                self._works = [group.create_task(work) for work in (*works, self._watch_failure())]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    self._works = [group.create_task(work) for work in (*works, self._watch_failure())]
+            finally:
+                self._shown(self._show_once)
 
     async def _begin(self, stack: AsyncExitStack) -> None:
         """Let the trader be reached: by the control server and by signals."""

@@ -276,5 +276,9 @@ at("token-form").addEventListener("submit", (event) => {
   sessionStorage.setItem("token", token);
   look();
 });
+addEventListener("hashchange", () => {
+  token = takeToken();
+  look();
+});
 document.addEventListener("visibilitychange", () => document.hidden || look());
 look();
