@@ -4,28 +4,28 @@ On paper, which is the default, the venue is a local exchange that is running al
 scripts.local_exchange``), where no money is at stake. Demo is the exchange's own, with money that is none. Live is for
 real money: --hours says for how long, and what is found is shown before a person types the leave. The account's keys
 come from the environment (RL_TRADER_PAPER_API_KEY and RL_TRADER_PAPER_API_SECRET, or with DEMO or LIVE in the place of
-PAPER), a keyring, or a file that only you can read, never from the command line. Ctrl-C ends it; a position stays, with
-the stop that rests at the exchange.
+PAPER), a keyring, or a file that only you can read, never from the command line. Ctrl-C ends it as --on-exit says, a
+second Ctrl-C at once.
+
+While it trades, and after: `python -m scripts.deploy status RUN`, `kill RUN`, `resume RUN --reason TEXT`.
 """
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rl_trader.errors import RlTraderError
 from scripts._cli import Parser
+from scripts._deploy_watch import add_watch_arguments, trade
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rl_trader.live.launch import Order
     from rl_trader.live.redaction import Redactor
-    from rl_trader.live.session import SessionSetup
-    from rl_trader.live.trader import Watcher
 
 MODES: Final = ("paper", "demo", "live")
 
@@ -47,6 +47,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--waive", action="append", default=[], metavar="NAME", help="a permission of the key, or no-stop; repeatable"
     )
+    add_watch_arguments(parser)
     return parser
 
 
@@ -80,13 +81,7 @@ def _start(arguments: "Namespace", redactor: "Redactor") -> int:
         check_terminal()
     launch = prepare(order, os.environ, system_keyring(), redactor)
     setup = asyncio.run(setup_of(launch, ask_person, _tell))
-    try:
-        asyncio.run(_trade(setup, watchers_of(launch)))
-    except* asyncio.CancelledError:
-        _tell("ended; the position stays, with the stop that rests at the exchange")
-    except* RlTraderError as errors:
-        raise RlTraderError("; ".join(_sentences(errors))) from None
-    return 0
+    return trade(setup, arguments, watchers_of(launch))
 
 
 def _order(arguments: "Namespace") -> "Order":
@@ -108,28 +103,6 @@ def _order(arguments: "Namespace") -> "Order":
         paper_hours=arguments.paper_hours,
         waived=tuple(arguments.waive),
     )
-
-
-async def _trade(setup: "SessionSetup", watchers: "Sequence[Watcher]") -> None:
-    from rl_trader.live.session import Session
-
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with Session(setup, _tell, watchers) as session:
-        for finding in session.findings:
-            _tell(str(finding))
-        deployed = setup.deployment
-        _tell(f"{deployed.name} trades {deployed.symbol} {deployed.interval} on {setup.venue.name}")
-        await session.run()
-
-
-def _sentences(errors: BaseExceptionGroup[RlTraderError]) -> "Iterator[str]":
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _sentences(error)
-        else:
-            yield str(error)
 
 
 def _tell(text: str) -> None:
