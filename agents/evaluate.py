@@ -5,21 +5,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from agents.config import MarketConfig, TrainConfig
 from agents.known_optimum import OptimumShare, optimum_share
 from agents.markets import load_market, parse_period
 from agents.run_folder import RunFolder
+from agents.trials import Scope, Trial, configuration_hash, count_trials, overfitting_of, register
 from rl_trader.backtest import income_statement
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.evaluation import Evaluation, evaluate
 from rl_trader.extensions import import_object
+from rl_trader.honesty import Honesty, judge
 from rl_trader.market import Period
+from rl_trader.metrics import portfolio
 from rl_trader.observed_market import observe_market
 from rl_trader.policy import Policy, Rule
 from rl_trader.report import write_evaluation
+from rl_trader.statistics.sharpe import sharpe_ratio
+from rl_trader.stress import stress
 
 INCOME_FILE: Final = "income.parquet"
 NAMED_PERIODS: Final = ("validation", "test")
@@ -28,9 +35,10 @@ OTHER_FUNDING: Final[Mapping[str, Literal["zero", "base"]]] = {"zero": "base", "
 
 @dataclass(frozen=True, slots=True)
 class RunEvaluation:
-    """An evaluation of a run, and the folder that it was written into."""
+    """An evaluation of a run, what may be concluded from it, and the folder that it was written into."""
 
     evaluation: Evaluation
+    honesty: Honesty
     folder: Path
     income: Path | None  # the file of every booking, where it was asked for
     share: OptimumShare | None  # of the embedded market's optimum
@@ -169,13 +177,32 @@ def _evaluate(
         policies=others.policies,
     )
     folder = run.path / "evaluation" / name
+    stresses = stress(checkpoint.policy, evaluation.agent, observed, checkpoint.env.trading, evaluation.period)
+    runs, daily_returns = run.path.parent, portfolio(evaluation.agent).daily_returns()
+    trial = _trial(run, market_config, daily_returns, folder, which)
+    trials = register(runs, trial)
+    overfitting = overfitting_of(runs, trials, {trial.evaluation: daily_returns})
+    honesty = judge(evaluation, count_trials(trials), stresses, overfitting)
     income = folder / INCOME_FILE if with_income else None
     try:
-        write_evaluation(folder, evaluation)
+        write_evaluation(folder, evaluation, honesty)
         if income is not None:
             played = (observed, checkpoint.env.trading, evaluation.period)
             statements = [income_statement(result, *played) for result in evaluation.agent]
             pd.concat(statements).to_parquet(income, index=False)
     except OSError as error:
         raise CheckpointError(f"the evaluation cannot be written into {folder}: {error}; free space") from error
-    return RunEvaluation(evaluation, folder, income, optimum_share(checkpoint))
+    return RunEvaluation(evaluation, honesty, folder, income, optimum_share(checkpoint))
+
+
+def _trial(run: RunFolder, market: MarketConfig, daily_returns: NDArray[np.float64], folder: Path, which: str) -> Trial:
+    """Return what this look at the period counts as; other assumptions on its funding are the same look."""
+    config = run.config()
+    sharpe = sharpe_ratio(daily_returns)
+    return Trial(
+        scope=Scope(market.symbols, market.interval, *market.test),
+        configuration=configuration_hash(config, checkpoint=which),
+        evaluation=str(folder.relative_to(run.path.parent)),
+        seed=config.seed,
+        sharpe=None if sharpe is None else sharpe.ratio,
+    )

@@ -1,7 +1,8 @@
 """Policies, rules and random agents over a whole period, in the same kernel as training."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,14 @@ class Tally:
     wanted_turnover: NDArray[np.float64]  # (num_accounts,) what the changes of the targets alone would have traded
 
 
+class CostFactors(NamedTuple):
+    """What an account pays, in multiples of what it does, and when its decisions reach the market."""
+
+    fee: float = 1.0
+    slippage: float = 1.0
+    is_late: bool = False  # whether an order fills one bar later
+
+
 def backtest_policy(
     name: str, policy: Policy, observed: ObservedMarket, trading: TradingConfig, period: Period
 ) -> list[BacktestResult]:
@@ -84,15 +93,39 @@ def backtest_targets(
     begin, end = int(played["first_start"].min()), int(played["last_bar"].max())
     # Only of the played bars: the series may be made one after the other, and a recording may be long.
     table = np.stack([targets[name][begin:end].copy() for name in names], axis=1)
-
-    def decide(row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        chosen: NDArray[np.float64] = table[row - begin]
-        return chosen
-
+    factors = dict.fromkeys(names, CostFactors())
     by_symbol = [
-        _play(names, decide, observed, trading, period, symbol) for symbol in range(len(observed.market.symbols))
+        _play_table(factors, table, begin, observed, trading, period, symbol)
+        for symbol in range(len(observed.market.symbols))
     ]
     return {name: [results[i] for results in by_symbol] for i, name in enumerate(names)}
+
+
+def backtest_costs(
+    agent: Sequence[BacktestResult],
+    factors: Mapping[str, CostFactors],
+    observed: ObservedMarket,
+    trading: TradingConfig,
+    period: Period,
+) -> dict[str, list[BacktestResult]]:
+    """Return what an agent's decisions would have earned at other costs, by name, one result a symbol.
+
+    Args:
+        agent: Its results, one a symbol; the decisions are kept.
+        factors: The other costs, by name.
+        observed: Market and features of the results.
+        trading: Of the results.
+        period: Of the results.
+    """
+    by_symbol = []
+    for symbol, result in enumerate(agent):
+        begin = int(result.outcomes["bar"][0]) - 1
+        own = np.zeros(int(result.outcomes["bar"][-1]) - begin)
+        own[result.outcomes["bar"] - 1 - begin] = result.targets
+        late = np.concatenate([[0.0], own[:-1]])
+        table = np.stack([late if costs.is_late else own for costs in factors.values()], axis=1)
+        by_symbol.append(_play_table(factors, table, begin, observed, trading, period, symbol))
+    return {name: [results[i] for results in by_symbol] for i, name in enumerate(factors)}
 
 
 def income_statement(
@@ -217,6 +250,57 @@ def _play(
     for n, decided in enumerate(_played_bars(simulator, decide, symbol)):
         outcomes[:, n] = simulator.outcomes
         targets[:, n] = decided
+    return _results(names, outcomes, targets, observed, trading, symbol)
+
+
+def _play_table(
+    factors: Mapping[str, CostFactors],
+    table: NDArray[np.float64],
+    begin: int,
+    observed: ObservedMarket,
+    trading: TradingConfig,
+    period: Period,
+    symbol: int,
+) -> list[BacktestResult]:
+    """Play one account a name, whose decisions are known beforehand, through all segments of a symbol.
+
+    Args:
+        factors: Costs of every account, by name.
+        table: (num_rows, num_accounts) target positions.
+        begin: Row of the market's bars after whose close the table's first row was decided.
+        observed: Market and features.
+        trading: How the accounts trade.
+        period: The bars that are played.
+        symbol: Index of the symbol.
+    """
+    simulator = Simulator(observed, trading, FROM_FIRST_BAR, period, len(factors))
+    balances = np.full(len(factors), trading.initial_balance)
+    has_ended = np.zeros(len(factors), np.bool_)
+    observations = simulator.new_observations()
+    outcomes, targets = [], []
+    for stretch in simulator.episodes[simulator.episodes["symbol"] == symbol]:
+        simulator.begin(stretch, balances, observations)
+        for name, factor in (("taker_fee", "fee"), ("maker_fee", "fee"), ("slippage_scale", "slippage")):
+            simulator.states[name] *= [getattr(costs, factor) for costs in factors.values()]
+        decided = table[stretch["first_start"] - begin : stretch["last_bar"] - begin]
+        out = np.tile(has_ended, (len(decided), 1))
+        played = simulator.play(decided, has_ended)
+        out[1:] |= np.logical_or.accumulate(played["terminated"], axis=0)[:-1]
+        outcomes.append(played)
+        targets.append(np.where(out, 0.0, decided))
+        balances = played["margin_balance"][-1].copy()
+    whole, decisions = (np.ascontiguousarray(np.concatenate(parts).T) for parts in (outcomes, targets))
+    return _results(list(factors), whole, decisions, observed, trading, symbol)
+
+
+def _results(
+    names: Sequence[str],
+    outcomes: NDArray[np.void],
+    targets: NDArray[np.float64],
+    observed: ObservedMarket,
+    trading: TradingConfig,
+    symbol: int,
+) -> list[BacktestResult]:
     market = observed.market
     close_time = market.bars["open_time"][outcomes["bar"][0]] + market.interval_ms
     return [

@@ -17,6 +17,7 @@ from rl_trader.kernels import records
 from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
+from rl_trader.replay_targets import play_targets
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, STATE_DTYPE
 from rl_trader.threads import Counters, Crew
 from rl_trader.trading import kernel_settings, kernel_terms, smallest_order
@@ -204,6 +205,31 @@ class Simulator:
 
         self._crew.run(play)
         return any(endings)
+
+    def play(self, targets: NDArray[np.float64], has_ended: NDArray[np.bool_]) -> NDArray[np.void]:
+        """Play bars in a row, whatever happens in them, and return (num_bars, num_accounts) of ``OUTCOME_DTYPE``.
+
+        Args:
+            targets: (num_bars, num_accounts) target positions, fractions of ``max_exposure`` in [-1, 1].
+            has_ended: (num_accounts,) which accounts stay out of the market; those that end are added.
+        """
+        outcomes = np.zeros(targets.shape, OUTCOME_DTYPE)
+        settings, terms = self._kernel_arrays
+        play_targets(
+            targets,
+            has_ended,
+            self._states,
+            records(outcomes),
+            self.new_observations(),
+            self._bars,
+            self.observed.rows,
+            self._columns,
+            self._fundings,
+            settings,
+            terms,
+            self.brackets,
+        )
+        return outcomes
 
     def account(self, i: int) -> Account:
         """Return the account with index ``i``."""

@@ -4,6 +4,7 @@ The deployable policy is replayed, in the kernel of training, over a period that
 equity curves and a self-contained HTML report are written into the run's folder.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from scripts._cli import Parser, run, wide_console
 
 if TYPE_CHECKING:
     from agents.evaluate import RunEvaluation
+    from rl_trader.honesty import Honesty
 
 
 def _parser() -> Parser:
@@ -28,6 +30,7 @@ def _parser() -> Parser:
     parser.add_argument("--rule", action="append", default=[], help="further baseline, package.module:object; see docs")
     parser.add_argument("--policy", action="append", default=[], help="likewise, one that decides from observations")
     parser.add_argument("--income", action="store_true", help="write every booking into income.parquet too")
+    parser.add_argument("--json", action="store_true", help="print what metrics.json holds, as a list")
     return parser
 
 
@@ -37,6 +40,7 @@ def main() -> None:
 
     from agents.evaluate import evaluate_run
     from agents.run_folder import newest_run
+    from rl_trader.report import evaluation_json
 
     results = evaluate_run(
         arguments.run or newest_run(Path("runs")),
@@ -49,6 +53,9 @@ def main() -> None:
         policies=arguments.policy,
         with_income=arguments.income,
     )
+    if arguments.json:
+        print(json.dumps([evaluation_json(result.evaluation, result.honesty) for result in results], indent=1))
+        return
     for result in results:
         print_evaluation(result)
 
@@ -93,6 +100,7 @@ def print_evaluation(result: "RunEvaluation") -> None:
             f"better than {evaluation.random.share_below:.0%} of {len(evaluation.random.total_returns)} random agents"
             " of equal turnover; one seed and one period prove nothing"
         )
+    print_honesty(result.honesty)
     for sentence in evaluation.market.assumptions:
         console.print(f"assumption: {sentence}")
     if result.share is not None:
@@ -104,6 +112,29 @@ def print_evaluation(result: "RunEvaluation") -> None:
     console.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)
     if result.income is not None:
         console.print(f"income: {result.income}", soft_wrap=True)
+
+
+def print_honesty(honesty: "Honesty") -> None:
+    """Print what the length of the period allows to conclude."""
+    from rich import box
+    from rich.table import Table
+
+    from rl_trader.honesty import verdict
+    from rl_trader.report.judgement import honesty_lines
+
+    console = wide_console()
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for column in ("agent less, a year", "mean", "from", "to"):
+        table.add_column(column, justify="left" if column == "agent less, a year" else "right", no_wrap=True)
+    for name, difference in honesty.differences.items():
+        table.add_row(name, *(f"{value:+.1%}" for value in (difference.estimate, difference.low, difference.high)))
+    if honesty.differences:
+        console.print(table)
+    stresses = ", ".join(f"{name} {stressed.total_return:+.1%}" for name, stressed in honesty.stresses.items())
+    console.print(f"at other costs: {stresses}", highlight=False, soft_wrap=True)
+    for name, text in honesty_lines(honesty):
+        console.print(f"{name}: {text}", highlight=False, soft_wrap=True)
+    console.print(f"verdict: {verdict(honesty)}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

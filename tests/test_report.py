@@ -18,15 +18,17 @@ from envs.embedded import embedded_market_data
 from rl_trader.config import TradingConfig
 from rl_trader.embedded import STATE_FEATURE
 from rl_trader.evaluation import Evaluation, evaluate
+from rl_trader.honesty import Honesty, Trials, judge, verdict
 from rl_trader.market import Period
 from rl_trader.metrics import FLOWS
 from rl_trader.observation import ObservationSchema
-from rl_trader.observed_market import observe_market
+from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.report import writing as report
 from rl_trader.report.figures import thinned_rows
 from rl_trader.report.page import shown
+from rl_trader.stress import stress
 
-FIGURES = ("equity", "position_EMBEDDED", "attribution", "flows", "random", "targets", "exposure")
+FIGURES = ("equity", "differences", "position_EMBEDDED", "attribution", "flows", "random", "targets", "exposure")
 
 
 class AgainstThePrice:
@@ -37,19 +39,31 @@ class AgainstThePrice:
         return -np.sign(observations[:, 0].astype(np.float64))
 
 
+TRADING = TradingConfig(leverage=2, stop_loss=0.4)
+
+
 @pytest.fixture(scope="module")
-def evaluation() -> Evaluation:
+def observed() -> ObservedMarket:
     schema = ObservationSchema(features=(STATE_FEATURE,), account_features=("exposure",))
-    observed = observe_market(embedded_market_data(800, 5), schema)
-    name = "<b>agent</b> & $name"
-    trading = TradingConfig(leverage=2, stop_loss=0.4)
-    return evaluate(name, AgainstThePrice(), observed, trading, Period(), num_random=10, facts={"seed": "7 <i>"})
+    return observe_market(embedded_market_data(800, 5), schema)
 
 
 @pytest.fixture(scope="module")
-def folder(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluation(observed: ObservedMarket) -> Evaluation:
+    name = "<b>agent</b> & $name"
+    return evaluate(name, AgainstThePrice(), observed, TRADING, Period(), num_random=10, facts={"seed": "7 <i>"})
+
+
+@pytest.fixture(scope="module")
+def honesty(evaluation: Evaluation, observed: ObservedMarket) -> Honesty:
+    stresses = stress(AgainstThePrice(), evaluation.agent, observed, TRADING, Period())
+    return judge(evaluation, Trials(3, 0.05), stresses)
+
+
+@pytest.fixture(scope="module")
+def folder(evaluation: Evaluation, honesty: Honesty, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "evaluation"
-    report.write_evaluation(folder, evaluation)
+    report.write_evaluation(folder, evaluation, honesty)
     return folder
 
 
@@ -57,9 +71,11 @@ def test_nothing_but_the_three_files_is_left_in_the_folder(folder: Path) -> None
     assert sorted(path.name for path in folder.iterdir()) == ["equity.parquet", "metrics.json", "report.html"]
 
 
-def test_the_json_file_holds_the_evaluation(folder: Path, evaluation: Evaluation) -> None:
+def test_the_json_file_holds_the_evaluation(folder: Path, evaluation: Evaluation, honesty: Honesty) -> None:
     data = json.loads((folder / report.METRICS_FILE).read_text(encoding="utf-8"))
+    judged = data.pop("honesty")
     assert data == json.loads(json.dumps(evaluation.to_json()))
+    assert judged == json.loads(json.dumps(honesty.to_json()))
 
 
 def test_the_parquet_file_has_every_bar_of_agent_and_baselines(folder: Path, evaluation: Evaluation) -> None:
@@ -105,8 +121,16 @@ def test_the_page_says_what_was_played_and_promises_nothing(folder: Path) -> Non
         assert f'id="{name}"' in page
 
 
+def test_the_page_begins_with_the_verdict_and_shows_differences_and_stresses(folder: Path, honesty: Honesty) -> None:
+    page = (folder / report.REPORT_FILE).read_text(encoding="utf-8")
+    assert f"<strong>{verdict(honesty)}</strong>" in page
+    for words in ("Skill or luck", "<th>Configurations tried here, seeds not counted</th><td>3</td>", "fee \u00d7 3"):
+        assert words in page
+    assert "mirrored prices" in page
+
+
 def test_a_failed_write_leaves_the_earlier_files(
-    folder: Path, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+    folder: Path, evaluation: Evaluation, honesty: Honesty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -115,7 +139,7 @@ def test_a_failed_write_leaves_the_earlier_files(
 
     monkeypatch.setattr(Path, "write_text", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        report.write_evaluation(folder, replace(evaluation, name="other"))
+        report.write_evaluation(folder, replace(evaluation, name="other"), honesty)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

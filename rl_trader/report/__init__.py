@@ -1,5 +1,5 @@
 """The report of an evaluation: figures as JSON, equity curves as Parquet, one self-contained HTML page."""
 
-from rl_trader.report.writing import equity_table, report_html, write_evaluation
+from rl_trader.report.writing import METRICS_FILE, equity_table, evaluation_json, report_html, write_evaluation
 
-__all__ = ["equity_table", "report_html", "write_evaluation"]
+__all__ = ["METRICS_FILE", "equity_table", "evaluation_json", "report_html", "write_evaluation"]

@@ -11,7 +11,6 @@ from rl_trader.trading import charged_fees
 
 ABSENT: Final = "\u2013"  # a dash
 MINUS: Final = "\u2212"
-NUM_ERRORS: Final = 2.0  # standard errors within which a Sharpe ratio is not told from 0
 
 _PERCENT: Final = "{:.1%}"
 _SIGNED_PERCENT: Final = "{:+.1%}"
@@ -186,19 +185,6 @@ def headline(evaluation: Evaluation) -> str:
 
 def _day(ms: int) -> str:
     return utc(ms).removesuffix("Z").removesuffix("T00:00").replace("T", " ")
-
-
-def luck(metrics: Metrics) -> str:
-    """Return what the length of the period allows to conclude."""
-    if metrics.sharpe is None or metrics.sharpe_error is None:
-        return "There are too few days, or the balance did not move: no Sharpe ratio can be given."
-    reach = NUM_ERRORS * metrics.sharpe_error
-    verdict = "can" if abs(metrics.sharpe) > reach else "cannot"
-    return (
-        f"{metrics.num_days:,.0f} days of data leave a standard error of {metrics.sharpe_error:.2f} on the annual"
-        f" Sharpe ratio, so that a ratio of {shown(metrics.sharpe, _TWO)} {verdict} be told from 0 at two standard"
-        " errors. A true ratio of 1 needs about four years."
-    )
 
 
 def random_words(random: RandomAgents) -> str:

@@ -18,7 +18,7 @@ PAGE: Final = """<!doctype html>
 </header>
 <main>
 <div class="cards">$cards</div>
-<p class="luck">$luck This is a replay of the past, and no promise of profit.</p>
+<p class="luck"><strong>$verdict</strong> This is a replay of the past, and no promise of profit.</p>
 <section>
 <div class="bar"><h2>Balance and drawdown</h2>
 <div class="switch" role="group" aria-label="Axis of the balance">
@@ -43,6 +43,7 @@ liquidation.</p>
 $table
 </section>
 $symbols
+$judgement
 $random
 <section>
 <h2>What it decided and what it held</h2>
@@ -85,6 +86,7 @@ section { background: white; border: 1px solid var(--line); border-radius: 10px;
 .card .value { font-size: 24px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .card:first-child .value { color: var(--accent); }
 .luck { margin: 0 2px; max-width: none; }
+.luck strong { color: var(--ink); }
 .bar { display: flex; justify-content: space-between; align-items: center; gap: 12px; }
 .switch { display: flex; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 .switch button { border: 0; background: white; color: var(--soft); padding: 5px 12px; font: inherit; cursor: pointer; }

@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 from plotly.offline import get_plotlyjs
 
 from rl_trader.evaluation import Evaluation
+from rl_trader.honesty import Honesty, verdict
 from rl_trader.metrics import FLOWS
-from rl_trader.report import figures, page
+from rl_trader.report import figures, judgement, page
 from rl_trader.report.style import PAGE, STYLE
 
 METRICS_FILE: Final = "metrics.json"
@@ -39,20 +40,26 @@ _FIGURE_CONFIG: Final = {
 }
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+def write_evaluation(folder: Path, evaluation: Evaluation, honesty: Honesty) -> None:
     """Write ``metrics.json``, ``equity.parquet`` and ``report.html`` into a folder, each put in place when complete.
 
     Args:
         folder: Made if it does not exist; what an earlier evaluation wrote there is replaced.
         evaluation: What is written.
+        honesty: What it allows to conclude.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(evaluation_json(evaluation, honesty), indent=2, allow_nan=False) + "\n"
     _put(folder / METRICS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
     table = equity_table(evaluation)
     _put(folder / EQUITY_FILE, lambda path: pq.write_table(table, path, compression="zstd"))
-    html = report_html(evaluation)
+    html = report_html(evaluation, honesty)
     _put(folder / REPORT_FILE, lambda path: path.write_text(html, encoding="utf-8"))
+
+
+def evaluation_json(evaluation: Evaluation, honesty: Honesty) -> dict[str, object]:
+    """Return the figures of an evaluation, and under ``honesty`` what they allow to conclude."""
+    return {**evaluation.to_json(), "honesty": honesty.to_json()}
 
 
 def _put(path: Path, write: Callable[[Path], object]) -> None:
@@ -83,7 +90,7 @@ def equity_table(evaluation: Evaluation) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def report_html(evaluation: Evaluation) -> str:
+def report_html(evaluation: Evaluation, honesty: Honesty) -> str:
     """Return the page: everything it needs is in it."""
     columns = {evaluation.name: evaluation.metrics}
     columns |= {figures.label(name): metrics for name, metrics in evaluation.baseline_metrics.items()}
@@ -94,7 +101,8 @@ def report_html(evaluation: Evaluation) -> str:
         plotly=get_plotlyjs(),
         headline=page.headline(evaluation),
         cards=page.cards(evaluation),
-        luck=page.luck(evaluation.metrics),
+        verdict=escape(verdict(honesty)),
+        judgement=_judgement(honesty),
         equity=_figure("equity", figures.equity_figure(evaluation)),
         attribution=_figure("attribution", figures.attribution_figure(evaluation)),
         flows=_figure("flows", figures.flow_bars_figure(evaluation)),
@@ -106,6 +114,17 @@ def report_html(evaluation: Evaluation) -> str:
         exposure=_figure("exposure", figures.exposure_figure(evaluation)),
         assumptions=page.bullets(evaluation.assumptions),
         max_points=f"{figures.MAX_POINTS:,}",
+    )
+
+
+def _judgement(honesty: Honesty) -> str:
+    if not honesty.differences:
+        return ""
+    figure = _figure("differences", judgement.difference_figure(honesty))
+    return (
+        f"<section><h2>Skill or luck</h2>{judgement.differences_words()}{figure}"
+        f'<div class="pair"><div>{judgement.sharpe_table(honesty)}</div>'
+        f"<div>{judgement.stress_table(honesty)}</div></div></section>"
     )
 
 
