@@ -3,6 +3,7 @@
 Hyperparameters carry Stable-Baselines3's own names.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from rl_trader.config import Assumptions, EnvConfig
 from rl_trader.errors import ConfigError
 
 EMBEDDED = "EMBEDDED"
+KNOWN_ANSWER = re.compile(r"K[0-7]-[1-9]")  # symbols of rl_trader.known_answers.rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +20,7 @@ class MarketConfig:
     """Which bars the agent trains on, is validated on and is tested on."""
 
     symbols: tuple[str, ...] = ("BTCUSDT",)
-    """Binance USD-M symbols, or EMBEDDED for the market that needs no data."""
+    """Binance USD-M symbols; or EMBEDDED, or a known-answer market as K1-2, which need no data."""
     interval: str = "30m"
     """Length of a bar."""
     train: tuple[str, str] = ("2023-01-01", "2024-07-01")
@@ -37,9 +39,10 @@ class MarketConfig:
             raise ConfigError(f"market.symbols must differ, were {', '.join(self.symbols)}; name each once")
 
     @property
-    def is_embedded(self) -> bool:
+    def is_generated(self) -> bool:
         """Return whether the bars are generated."""
-        return self.symbols == (EMBEDDED,)
+        symbol = self.symbols[0]
+        return len(self.symbols) == 1 and (symbol == EMBEDDED or KNOWN_ANSWER.fullmatch(symbol) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

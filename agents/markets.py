@@ -1,18 +1,22 @@
 """From a run's configuration to its market data."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from agents.config import MarketConfig
+from agents.config import EMBEDDED, MarketConfig
 from envs.embedded import embedded_market_data
-from rl_trader.bars import MS_PER_DAY
+from rl_trader.bars import MS_PER_DAY, MS_PER_HOUR
 from rl_trader.baselines import LONGEST_WARMUP
 from rl_trader.contract import load_terms
 from rl_trader.embedded import INTERVAL
 from rl_trader.errors import ConfigError
 from rl_trader.klines import can_resample, interval_ms, parse_date, utc
+from rl_trader.known_answers import series as known_answers
+from rl_trader.known_answers.rows import ROWS
+from rl_trader.known_answers.series import KnownSeries
 from rl_trader.market import MarketData, Period, SymbolTables, build_market
 from rl_trader.observation import ObservationSchema
 from rl_trader.observed_market import schema_warmup
@@ -20,6 +24,7 @@ from rl_trader.store import DataStore
 
 EMBEDDED_BARS = 96_384  # 2020-01-01 to 2025-07-01 in bars of 30 minutes
 EMBEDDED_SEED = 0
+KNOWN_SEED = 0  # of the bars that known-answer policies are trained on
 UNUSED_COLUMNS = ("quote_volume", "trades")  # of the klines: nothing reads them, and they are long
 
 
@@ -47,10 +52,8 @@ def load_market(config: MarketConfig, schema: ObservationSchema, folder: Path | 
         DataError: If data are missing or damaged.
         ConfigError: If symbol, interval or period cannot be used.
     """
-    if config.is_embedded:
-        if config.interval != INTERVAL:
-            raise ConfigError(f"the embedded market has bars of {INTERVAL}, asked for {config.interval!r}; leave it")
-        return embedded_market_data(EMBEDDED_BARS, EMBEDDED_SEED)
+    if config.is_generated:
+        return _generated(config)
     store = DataStore.open(data_folder(folder))
     periods = [parse_period(dates) for dates in (config.train, config.validation, config.test)]
     # Enough for the baselines too, so that they do not depend on the agent's features.
@@ -63,6 +66,26 @@ def load_market(config: MarketConfig, schema: ObservationSchema, folder: Path | 
     for table in tables:
         _check_covered(table, config, played_from, last)
     return build_market(tables, config.interval, config.assumptions, played_from)
+
+
+def _generated(config: MarketConfig) -> MarketData:
+    symbol = config.symbols[0]
+    wanted = INTERVAL if symbol == EMBEDDED else known_answers.INTERVAL
+    if config.interval != wanted:
+        raise ConfigError(f"the market {symbol} has bars of {wanted}, asked for {config.interval!r}; leave it")
+    if symbol == EMBEDDED:
+        return embedded_market_data(EMBEDDED_BARS, EMBEDDED_SEED)
+    if symbol not in ROWS:
+        raise ConfigError(f"there is no known-answer market {symbol}; choose from {', '.join(ROWS)}")
+    last = parse_period(config.test).until
+    assert last is not None
+    return known_market(symbol, (last - known_answers.START_MS) // MS_PER_HOUR, KNOWN_SEED).market
+
+
+@lru_cache(maxsize=2)
+def known_market(row: str, num_bars: int, seed: int) -> KnownSeries:
+    """Return the bars of a row of the known-answer markets, at least so many."""
+    return ROWS[row].series(num_bars, seed, row)
 
 
 def _symbol_tables(store: DataStore, symbol: str, interval: str, first: int, last: int) -> SymbolTables:
@@ -101,7 +124,7 @@ def recorded_series(config: MarketConfig, market: MarketData, folder: Path | Non
     Deployment must show a policy what it was trained on: ``mark_price``, the intervals of its candles, and
     ``taker_buy_volume``, whether the klines have it.
     """
-    store = None if config.is_embedded else DataStore.open(data_folder(folder))
+    store = None if config.is_generated else DataStore.open(data_folder(folder))
     has_taker_buys = ~np.isnan(market.bars["taker_buy_volume"])
     return {
         symbol: {
@@ -114,7 +137,7 @@ def recorded_series(config: MarketConfig, market: MarketData, folder: Path | Non
 
 def data_files(config: MarketConfig, folder: Path | None) -> dict[str, str]:
     """Return the SHA-256 of every file that a run reads, by its path below the data folder."""
-    if config.is_embedded:
+    if config.is_generated:
         return {}
     store = DataStore.open(data_folder(folder))
     root = store.root

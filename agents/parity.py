@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.config import MarketConfig
+from agents.config import EMBEDDED, MarketConfig
 from agents.markets import data_folder, load_market
 from agents.run_folder import RunFolder
 from rl_trader.errors import ConfigError
@@ -84,7 +84,12 @@ def run_parity(
     begin = since or config.market.validation[0]
     played = (begin, config.market.test[1])
     market = replace(config.market, train=played, validation=played, test=played)
-    folder = None if market.is_embedded else data_folder(data or config.data)
+    if market.is_generated and market.symbols != (EMBEDDED,):
+        raise ConfigError(
+            f"the local exchange must trade a recorded market or {EMBEDDED}, and the run's is {market.symbols[0]};"
+            " name a run of another preset"
+        )
+    folder = None if market.is_generated else data_folder(data or config.data)
     if folder is not None:
         market = replace(market, symbols=(deployment.symbol,))
     whole = load_market(market, deployment.schema, folder)

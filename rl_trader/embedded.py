@@ -6,9 +6,8 @@ returns to the anchor, slowly against the fee. All that can be known is in the c
 here deploys like any other. Every bar opens at the close before it, the mark price is the last price, and
 funding is unpredictable with mean 0.
 
-The optimum is the mean log growth of the margin balance per bar for exposures -1, 0 and 1, from
-:mod:`rl_trader.optimum`. It leaves out what is not of the first order: the drift of an exposure between
-orders, the rounding to ticks and steps, and funding.
+The optimum is the mean log growth of the margin balance per bar for target exposures -1, 0 and 1, from
+:mod:`rl_trader.optimum`. It leaves out the rounding to ticks and steps, the stop, and funding.
 """
 
 import math
@@ -23,17 +22,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rl_trader.bars import MS_PER_HOUR
 from rl_trader.brackets import bracket_ladder
+from rl_trader.chains import autoregress, autoregressive_chain, log_price_return
+from rl_trader.config import EMBEDDED_ENV
 from rl_trader.contract import ContractTerms, bnb_discount
 from rl_trader.errors import ConfigError
-from rl_trader.kernels import kernel
-from rl_trader.optimum import (
-    DecisionProblem,
-    Optimum,
-    Score,
-    autoregressive_chain,
-    evaluate,
-    solve,
-)
+from rl_trader.optimum import DecisionProblem, Optimum, solve
+from rl_trader.position_rules import position_rules
 
 SYMBOL: Final = "EMBEDDED"
 INTERVAL: Final = "30m"
@@ -52,8 +46,6 @@ VOLUME_SD: Final = 0.5  # of the log volume
 TICKS_PER_USDT: Final = 100
 STATE_FEATURE: Final = f"log_close_over_{ANCHOR:g}"
 
-POSITIONS: Final = (-1.0, 0.0, 1.0)
-
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedMarket:
@@ -62,15 +54,6 @@ class EmbeddedMarket:
     klines: pd.DataFrame
     mark_price: pd.DataFrame
     funding: pd.DataFrame
-
-
-@kernel
-def _autoregress(start: float, phi: float, shocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    path = np.empty(shocks.size + 1)
-    path[0] = start
-    for t in range(shocks.size):
-        path[t + 1] = phi * path[t] + shocks[t]
-    return path
 
 
 def embedded_market(num_bars: int, seed: int) -> EmbeddedMarket:
@@ -85,7 +68,7 @@ def embedded_market(num_bars: int, seed: int) -> EmbeddedMarket:
         )
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(6)]
     start = streams[0].normal(0.0, SIGMA / math.sqrt(1.0 - PHI**2))
-    log_price = _autoregress(start, PHI, streams[1].normal(0.0, SIGMA, num_bars))
+    log_price = autoregress(start, PHI, streams[1].normal(0.0, SIGMA, num_bars))
     ticks = np.rint(ANCHOR * np.exp(log_price) * TICKS_PER_USDT)  # (num_bars + 1,)
     body_high = np.maximum(ticks[:-1], ticks[1:])
     body_low = np.minimum(ticks[:-1], ticks[1:])
@@ -162,46 +145,15 @@ def embedded_terms() -> ContractTerms:
 
 
 def embedded_problem(taker_fee: float = TAKER_FEE) -> DecisionProblem:
-    """Return the market as a decision problem whose reward is the log growth of the margin balance.
-
-    A long grows by the price's log return; a short of exposure 1 by ``log(2 - exp(log return))``, whose
-    mean over the shock is taken by Gauss-Hermite quadrature at every state. A change of exposure costs the
-    fee on it.
-    """
-    grid, transition = autoregressive_chain(PHI, SIGMA)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(32)
-    log_return = (PHI - 1.0) * grid[:, None] + SIGMA * nodes[None, :]
-    short = np.log(2.0 - np.exp(log_return)) @ (weights / weights.sum())
-    positions = np.array(POSITIONS)
-    reward = np.stack([short, np.zeros_like(grid), (PHI - 1.0) * grid], axis=1)
-    cost = -np.log1p(-taker_fee * np.abs(positions[None, :] - positions[:, None]))
-    return DecisionProblem(grid, transition, positions, reward, cost)
-
-
-def arithmetic_problem(taker_fee: float = TAKER_FEE) -> DecisionProblem:
-    """Return the textbook form of the market: exposure times log return, less the fee on the change."""
-    grid, transition = autoregressive_chain(PHI, SIGMA)
-    positions = np.array(POSITIONS)
-    reward = (PHI - 1.0) * grid[:, None] * positions[None, :]
-    cost = taker_fee * np.abs(positions[None, :] - positions[:, None])
-    return DecisionProblem(grid, transition, positions, reward, cost)
+    """Return the market as a decision problem whose reward is the log growth of the margin balance."""
+    chain = autoregressive_chain(PHI, SIGMA, log_price_return)
+    return DecisionProblem(chain, position_rules(EMBEDDED_ENV.trading, taker_fee, "log_return"))
 
 
 @lru_cache(maxsize=8)
 def solve_embedded(taker_fee: float = TAKER_FEE) -> Optimum:
     """Return the best policy of the embedded market and its mean log growth per bar."""
     return solve(embedded_problem(taker_fee))
-
-
-def evaluate_policy(policy: NDArray[np.integer], taker_fee: float = TAKER_FEE) -> Score:
-    """Return the exact long-run score of any policy in the embedded market.
-
-    Args:
-        policy: (num_states, 3): row of the next position in :data:`POSITIONS`, for every state of
-            ``solve_embedded().problem.grid`` and every present position.
-        taker_fee: Fraction of the notional.
-    """
-    return evaluate(embedded_problem(taker_fee), policy)
 
 
 def optimal_target(close: ArrayLike, exposure: ArrayLike) -> NDArray[np.float64]:

@@ -104,11 +104,7 @@ def print_evaluation(result: "RunEvaluation") -> None:
     for sentence in evaluation.market.assumptions:
         console.print(f"assumption: {sentence}")
     if result.share is not None:
-        share = result.share
-        console.print(
-            f"{share.percent:.1f} % of the optimum ({share.growth_per_bar:.3e} of {share.best_growth_per_bar:.3e} log"
-            f" growth per bar; turnover {share.turnover_per_bar:.3f} of {share.best_turnover_per_bar:.3f})"
-        )
+        console.print(str(result.share))
     console.print(f"report: {result.folder / 'report.html'}", soft_wrap=True)
     if result.income is not None:
         console.print(f"income: {result.income}", soft_wrap=True)

@@ -73,10 +73,7 @@ def _learn(run_: "TrainingRun") -> int:
     print(f"validation: {metrics.total_return:+.2%} return, Sharpe {metrics.sharpe or 0.0:.2f}")
     share = optimum_share(run_.folder.checkpoint("last"))
     if share is not None:
-        print(
-            f"{share.percent:.1f} % of the optimum ({share.growth_per_bar:.3e} of {share.best_growth_per_bar:.3e} log"
-            f" growth per bar, turnover {share.turnover_per_bar:.3f} of {share.best_turnover_per_bar:.3f})"
-        )
+        print(share)
     print(f"run: {run_.folder.path}")
     print(f"evaluate it: python -m scripts.evaluate {run_.folder.path}")
     print(f"watch it:    tensorboard --logdir {run_.folder.path.parent}")

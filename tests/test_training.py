@@ -26,9 +26,10 @@ from agents.train import TrainingInterruptedError, new_run, resumed_run
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EMBEDDED_ENV, TradingConfig
 from rl_trader.decision import ActionMap
-from rl_trader.embedded import POSITIONS, embedded_terms, evaluate_policy, solve_embedded
+from rl_trader.embedded import embedded_terms, solve_embedded
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.network import Layer, NetworkPolicy
+from rl_trader.optimum import evaluate
 from rl_trader.scaling import Scaling
 from rl_trader.serialise import to_json
 from tests.small_runs import TOTAL, manifest, small_config, train, training_state, weights
@@ -380,18 +381,16 @@ def test_a_kill_at_any_moment_of_a_save_leaves_a_folder_that_opens_and_resumes(
 
 
 class Table(NetworkPolicy):
-    """A policy that looks its decision up in a table of the solver's states and positions."""
+    """A policy that looks its decision up in a table of the solver's states and exposures."""
 
-    def __init__(self, table: NDArray[np.int64]) -> None:
+    def __init__(self, table: NDArray[np.float64]) -> None:
         layer = Layer(np.zeros((3, 2), np.float32), np.zeros(3, np.float32))
         super().__init__((layer,), "tanh", "argmax", ActionMap())
-        self._table = table
+        self._looked_up = replace(solve_embedded(), targets=table)
 
     def targets(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the table's position for every row."""
-        problem = solve_embedded().problem
-        state, held = problem.nearest(observations[:, 0].astype(np.float64) * 0.5 + 0.25, observations[:, 1])
-        return np.array(POSITIONS)[self._table[state, held]]
+        """Return the table's target for every row."""
+        return self._looked_up.target(observations[:, 0].astype(np.float64) * 0.5 + 0.25, observations[:, 1])
 
 
 def checkpoint_of(policy: NetworkPolicy, trading: TradingConfig = EMBEDDED_ENV.trading) -> Checkpoint:
@@ -410,17 +409,18 @@ def checkpoint_of(policy: NetworkPolicy, trading: TradingConfig = EMBEDDED_ENV.t
 
 
 def test_the_optimal_policy_reaches_the_whole_optimum() -> None:
-    share = optimum_share(checkpoint_of(Table(solve_embedded().policy)))
+    share = optimum_share(checkpoint_of(Table(solve_embedded().targets)))
     assert share is not None
     assert share.percent == 100.0
-    assert share.turnover_per_bar == share.best_turnover_per_bar > 0.0
+    assert share.score == share.best
+    assert share.best.turnover_per_bar > 0.0
 
 
 def test_a_flat_policy_reaches_nothing_of_the_optimum() -> None:
-    share = optimum_share(checkpoint_of(Table(np.ones((301, 3), np.int64))))
+    share = optimum_share(checkpoint_of(Table(np.zeros_like(solve_embedded().targets))))
     assert share is not None
     assert share.percent == 0.0
-    assert share.turnover_per_bar == 0.0
+    assert share.score == (0.0, 0.0, 0.0)
 
 
 def test_a_network_that_follows_the_sign_is_valued_exactly() -> None:
@@ -431,19 +431,18 @@ def test_a_network_that_follows_the_sign_is_valued_exactly() -> None:
     share = optimum_share(checkpoint_of(policy))
     assert share is not None
     # A high price falls: short from the anchor on, long below.
-    grid = solve_embedded().problem.grid
-    table = np.where(grid < -1e-6, 2, 0)[:, None].repeat(3, axis=1)
-    expected = evaluate_policy(table)
-    assert share.growth_per_bar == expected.growth_per_bar
-    assert share.turnover_per_bar == expected.turnover_per_bar
-    # test_embedded.py finds 80.4 % in the market's arithmetic form; log growth takes the variance of shorts off too.
+    problem = solve_embedded().problem
+    table = np.where(problem.chain.grid < -1e-6, 1.0, -1.0)[:, None].repeat(problem.rules.exposures.size, axis=1)
+    assert share.score == evaluate(problem, table)
+    # In the market's arithmetic form the sign earns 80.4 %; log growth takes the variance of shorts off too.
+    assert share.percent is not None
     assert 78.0 < share.percent < 80.4
 
 
 def test_no_optimum_is_claimed_where_it_is_not_known() -> None:
-    policy = Table(solve_embedded().policy)
+    policy = Table(solve_embedded().targets)
     known = checkpoint_of(policy)
     assert optimum_share(replace(known, terms=(replace(embedded_terms(), symbol="BTCUSDT"),))) is None
     assert optimum_share(replace(known, env=replace(EMBEDDED_ENV, window=2))) is None
-    doubled = replace(EMBEDDED_ENV.trading, max_exposure=2.0)
-    assert optimum_share(checkpoint_of(policy, doubled)) is None
+    for change in ({"max_exposure": 2.0}, {"rebalance_band": 0.0}, {"levels": (-1.0, 1.0)}):
+        assert optimum_share(checkpoint_of(policy, replace(EMBEDDED_ENV.trading, **change))) is None
