@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 
+from rl_trader.klines import utc
 from rl_trader.live.core.commands import Alert, Command, Decide, Place
 from rl_trader.live.core.events import BarClosed, BarRevised, BarSkipped, Decided
 from rl_trader.live.core.intents import Intent, client_id
@@ -26,7 +27,7 @@ def close_bar(state: State, event: BarClosed) -> list[Command]:
     state.note_equity()
     state.note_close()
     if (why := _why_not(state, event)) is not None:
-        return [Alert(f"no decision on the bar of {event.open_ms}: {why}")] if not state.is_stopped else []
+        return [Alert(f"no decision on the bar of {utc(event.open_ms)}: {why}")] if not state.is_stopped else []
     state.deciding_ms = event.open_ms
     books = state.books
     return [
@@ -80,14 +81,14 @@ def skip_bar(state: State, event: BarSkipped) -> list[Command]:
         return []
     state.decided_ms = event.open_ms
     state.note_close()
-    return [Alert(f"no decision on the bar of {event.open_ms}: {event.reason}")]
+    return [Alert(f"no decision on the bar of {utc(event.open_ms)}: {event.reason}")]
 
 
 def revise_bar(state: State, event: BarRevised) -> list[Command]:
     """Note that a bar was told with other numbers; what was decided stays, and too many of them end the entries."""
     state.revised = {bar: told for bar, told in state.revised.items() if state.now_ms - told < DAY_MS}
     state.revised.setdefault(event.open_ms, state.now_ms)
-    commands: list[Command] = [Alert(f"the bar of {event.open_ms} is told with other numbers: {event.reason}")]
+    commands: list[Command] = [Alert(f"the bar of {utc(event.open_ms)} is told with other numbers: {event.reason}")]
     if len(state.revised) * MOST_REVISED * state.conduct.bar_ms > DAY_MS:
         commands += halt(state, f"{len(state.revised)} bars of the last day were told with other numbers later")
     return commands
@@ -105,7 +106,7 @@ def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
         return [Alert(f"the position is held: {event.fault}")]
     state.holds = 0
     if (why := _why_not_any_more(state, event)) is not None:
-        return [Alert(f"the decision on the bar of {event.open_ms} is void: {why}")]
+        return [Alert(f"the decision on the bar of {utc(event.open_ms)} is void: {why}")]
     pairs = ((Purpose.EXIT, state.on_step(event.reduce_amount)), (Purpose.ENTRY, state.on_step(event.open_amount)))
     legs = [_leg(state, event.open_ms, purpose, amount) for purpose, amount in pairs if amount]
     if not legs:

@@ -104,7 +104,8 @@ class Record:
         decided = state.intents[event.client_id].decision
         if decided.isdecimal() and event.client_id in self._orders:  # the bar's open time
             after_close_ms = event.t_ms - (int(decided) + self._bar_ms)
-            self._change(event.client_id, after_close_ms=after_close_ms)
+            if after_close_ms >= 0:  # an exchange that replays faster than its clock goes tells nothing
+                self._change(event.client_id, after_close_ms=after_close_ms)
 
     def _note_answer(self, event: Answered) -> None:
         begun = self._begun.pop(event.client_id, None)

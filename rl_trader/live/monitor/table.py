@@ -85,13 +85,15 @@ def _account_rows(account: AccountView) -> list[tuple[str, RenderableType]]:
         )
     ]
     held = f"{position(account)}   mark {number(account.mark_price)}"
-    if account.amount:
-        ends = DASH if account.liquidation_price is None else number(account.liquidation_price)
-        held += (
-            f"   PnL {number(account.unrealized_pnl, '+,.2f')}   exposure {number(account.exposure, '+.2f')}"
-            f"   margin ratio {account.margin_ratio:.2%}   liquidation {ends}"
-        )
-    return [*rows, ("position", held)]
+    if not account.amount:
+        return [*rows, ("position", held)]
+    ends = DASH if account.liquidation_price is None else number(account.liquidation_price)
+    exposure = number(account.exposure, "+.2f")
+    return [
+        *rows,
+        ("position", f"{held}   PnL {number(account.unrealized_pnl, '+,.2f')}"),
+        ("margin", f"exposure {exposure}   margin ratio {account.margin_ratio:.2%}   liquidation {ends}"),
+    ]
 
 
 def _shown_orders(view: View) -> list[OrderView]:
