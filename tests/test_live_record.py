@@ -77,7 +77,7 @@ def answered(intent: Intent) -> Answered:
 
 def test_an_order_has_the_time_from_the_journal_to_the_answer_and_from_the_bar_to_the_socket() -> None:
     machine, state, intent = Machine(), new_state(), entry_of(1)
-    record = Record(BAR_MS, machine)
+    record = Record(BAR_MS, machine, str)
     state.keep(intent)
     record.watch(decided(), state)
     state.changes.clear()
@@ -95,7 +95,7 @@ def test_an_order_has_the_time_from_the_journal_to_the_answer_and_from_the_bar_t
 
 def test_the_newest_orders_are_kept() -> None:
     state = new_state()
-    record = Record(BAR_MS, Machine())
+    record = Record(BAR_MS, Machine(), str)
     for number in range(MOST_ORDERS + 5):
         state.changes.clear()
         state.keep(entry_of(number))
@@ -106,7 +106,7 @@ def test_the_newest_orders_are_kept() -> None:
 
 def test_a_stop_has_its_time_until_it_is_cleared() -> None:
     state = new_state()
-    record = Record(BAR_MS, Machine())
+    record = Record(BAR_MS, Machine(), str)
     asked = StopAsked(t_ms=OPEN_MS, kind="KILL", reason="why", by="me")
     stop(state, asked)
     record.watch(asked, state)
@@ -119,6 +119,6 @@ def test_a_stop_has_its_time_until_it_is_cleared() -> None:
 
 
 def test_what_cannot_be_noted_is_counted_and_raises_nothing() -> None:
-    record = Record(BAR_MS, Machine())
+    record = Record(BAR_MS, Machine(), str)
     record.watch(Sending(t_ms=CLOSE_MS, client_id="nobody's", fence_ms=0), new_state())
     assert record.num_faults == 1

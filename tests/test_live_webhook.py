@@ -169,4 +169,4 @@ def test_a_curve_has_few_points_in_order_and_its_ends(steps: list[int]) -> None:
     assert 1 <= len(points) <= 11
     assert times == sorted(set(times))
     assert times[0] == 1_000 + steps[0]
-    assert points[-1] == Point(t_ms=newest, equity=float(newest))
+    assert points[-1] == Point(newest, float(newest))

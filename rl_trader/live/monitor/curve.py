@@ -1,14 +1,12 @@
 """The equity over time, in few points however long the trader runs."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 MOST_POINTS: Final = 720
 FIRST_SPACING_MS: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(NamedTuple):
     """Equity at a time."""
 
     t_ms: int
@@ -33,7 +31,7 @@ class Curve:
         """Add a point; one that is older than the newest is left out."""
         if self._newest is not None and t_ms < self._newest.t_ms:
             return
-        self._newest = Point(t_ms=t_ms, equity=equity)
+        self._newest = Point(t_ms, equity)
         if self._kept and t_ms - self._kept[-1].t_ms < self._spacing_ms:
             return
         self._kept.append(self._newest)

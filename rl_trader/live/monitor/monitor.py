@@ -80,7 +80,7 @@ class Monitor:
         self._setup, self._options, self._display = setup, options, display
         self.session = Session(setup, self.tell, [self._watch, *watchers])
         self.contact: Contact | None = None
-        self._record = Record(setup.deployment.interval_ms, lambda: time.monotonic() * _MS_PER_S)
+        self._record = Record(setup.deployment.interval_ms, _machine_ms, self.session.redactor.text)
         self._viewer = Viewer(setup, self._record)
         self._lag = LoopLag()
         self._webhook = None if options.webhook is None else self._make_webhook(options.webhook)
@@ -230,7 +230,7 @@ class Monitor:
 
     def status(self) -> dict[str, Any]:
         """Return what is to be seen, as JSON."""
-        return as_json(self.view(), self.session.redactor.text)
+        return as_json(self.view())
 
     def kill(self, reason: str, by: str) -> None:
         """Close everything, and enter no more until somebody resumes; a second time is harmless."""
@@ -285,3 +285,7 @@ class Monitor:
         if await leave(self.session, self._options.on_exit, self.tell):
             for work in self._works:
                 work.cancel()
+
+
+def _machine_ms() -> float:
+    return time.monotonic() * _MS_PER_S

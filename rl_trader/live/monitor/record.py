@@ -29,11 +29,13 @@ class Record:
     Args:
         bar_ms: Length of a bar.
         machine_ms: This machine's clock, in milliseconds with a fraction.
+        hide: Takes out of a text what must not be seen.
     """
 
-    def __init__(self, bar_ms: int, machine_ms: Callable[[], float]) -> None:
+    def __init__(self, bar_ms: int, machine_ms: Callable[[], float], hide: Callable[[str], str]) -> None:
         self._bar_ms = bar_ms
         self._machine_ms = machine_ms
+        self.hide = hide
         self._begun: dict[str, float] = {}  # when an order was journalled, on the machine's clock
         self._orders: dict[str, OrderView] = {}  # by client id, oldest first
         self.curve = Curve()
@@ -56,11 +58,11 @@ class Record:
 
     def note_alert(self, t_ms: int, text: str) -> None:
         """Take note of what a person is told."""
-        self.alerts.appendleft(AlertView(t_ms=t_ms, text=text))
+        self.alerts.appendleft(AlertView(t_ms=t_ms, text=self.hide(text)))
 
-    def order(self, client_id: str) -> OrderView | None:
-        """Return an order, unless it is too long ago."""
-        return self._orders.get(client_id)
+    def order(self, intent: Intent) -> OrderView:
+        """Return an order as it was watched; one that is too long ago, as it stands."""
+        return self._orders.get(intent.client_id) or self._view(intent, intent.sent_ms)
 
     def last_orders(self) -> tuple[OrderView, ...]:
         """Return the orders, newest first."""
@@ -92,8 +94,8 @@ class Record:
         known = self._orders.get(intent.client_id)
         if known is None:
             self._begun[intent.client_id] = self._machine_ms()
-            known = order_view(intent, t_ms)
-        now = order_view(intent, known.t_ms)
+            known = self._view(intent, t_ms)
+        now = self._view(intent, known.t_ms)
         self._orders[intent.client_id] = replace(now, latency_ms=known.latency_ms, after_close_ms=known.after_close_ms)
         while len(self._orders) > MOST_ORDERS:
             oldest = next(iter(self._orders))
@@ -123,26 +125,20 @@ class Record:
             target=event.target,
             reduce_amount=event.reduce_amount,
             open_amount=event.open_amount,
-            fault=event.fault,
+            fault=self.hide(event.fault),
         )
         self.decisions.appendleft(decision)
 
-
-def order_view(intent: Intent, t_ms: int) -> OrderView:
-    """Return an order as it stands.
-
-    Args:
-        intent: The order.
-        t_ms: When it was journalled.
-    """
-    return OrderView(
-        client_id=intent.client_id,
-        t_ms=t_ms,
-        purpose=intent.purpose.value,
-        side=intent.side,
-        amount=intent.amount,
-        trigger_price=intent.trigger_price,
-        state=intent.state.value,
-        executed=intent.executed,
-        reason=intent.reason,
-    )
+    def _view(self, intent: Intent, t_ms: int) -> OrderView:
+        """Return an order as it stands, which was journalled at a time."""
+        return OrderView(
+            client_id=intent.client_id,
+            t_ms=t_ms,
+            purpose=intent.purpose.value,
+            side=intent.side,
+            amount=intent.amount,
+            trigger_price=intent.trigger_price,
+            state=intent.state.value,
+            executed=intent.executed,
+            reason=self.hide(intent.reason),
+        )

@@ -4,13 +4,12 @@ Prices in USDT per unit of the base asset, amounts in base asset and signed, mon
 1970 UTC on the exchange's clock, durations in milliseconds. As JSON (:func:`as_json`) decimals are text.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from rl_trader.live.core.codec import decode, encode
-from rl_trader.live.monitor.curve import Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +112,8 @@ class View:
     last_orders: tuple[OrderView, ...]  # newest first, whether they are over or not
     health: HealthView
     stop: StopView | None
-    curve: tuple[Point, ...]
+    curve_ms: tuple[int, ...]  # of the equity since the start, oldest first
+    curve_equity: tuple[float, ...]  # USDT, at each of these times
     alerts: tuple[AlertView, ...]  # newest first
 
     @property
@@ -122,15 +122,9 @@ class View:
         return self.time_ms - self.decisions[0].t_ms if self.decisions else None
 
 
-def as_json(view: View, hide: Callable[[str], str]) -> dict[str, Any]:
-    """Return a view as JSON values, each text without what must not be seen.
-
-    Args:
-        view: Which.
-        hide: Takes it out.
-    """
-    hidden: dict[str, Any] = _hidden(encode(view), hide)
-    return hidden
+def as_json(view: View) -> dict[str, Any]:
+    """Return a view as JSON values."""
+    return encode(view)
 
 
 def from_json(body: Mapping[str, Any]) -> View:
@@ -140,11 +134,3 @@ def from_json(body: Mapping[str, Any]) -> View:
         CodecError: If its fields are others.
     """
     return decode(View, body)
-
-
-def _hidden(value: object, hide: Callable[[str], str]) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, str):
-        return hide(value)
-    if isinstance(value, dict):
-        return {key: _hidden(item, hide) for key, item in value.items()}
-    return [_hidden(item, hide) for item in value] if isinstance(value, list) else value

@@ -1,6 +1,6 @@
 """Puts together what a person sees, out of the core's state, the session's condition and what was watched."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -8,8 +8,8 @@ from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.core.state import State
 from rl_trader.live.core.words import IntentState, StopKind
 from rl_trader.live.monitor.margin_figures import MarginFigures
-from rl_trader.live.monitor.record import Record, order_view
-from rl_trader.live.monitor.view import AccountView, HealthView, OrderView, StopView, View
+from rl_trader.live.monitor.record import Record
+from rl_trader.live.monitor.view import AccountView, HealthView, StopView, View
 from rl_trader.live.session import Condition, SessionSetup
 
 NUM_ORDERS: Final = 20  # of the last ones that are shown
@@ -41,6 +41,7 @@ class Viewer:
     def view(self, state: State, condition: Condition, measured: Measured) -> View:
         """Return what is to be seen now."""
         deployment, record = self._setup.deployment, self._record
+        points = record.curve.points()
         return View(
             run=deployment.name,
             mode=self._setup.venue.name.value,
@@ -52,12 +53,13 @@ class Viewer:
             phase=_phase(state, condition),
             account=self._account(state, condition),
             decisions=tuple(record.decisions),
-            open_orders=tuple(self._order(intent) for intent in state.working()),
-            open_stops=tuple(self._order(i) for i in state.intents.values() if is_protecting(i)),
+            open_orders=tuple(record.order(intent) for intent in state.working()),
+            open_stops=tuple(record.order(i) for i in state.intents.values() if is_protecting(i)),
             last_orders=record.last_orders()[:NUM_ORDERS],
             health=_health(state, condition, measured, record.num_faults),
             stop=self._stop(state),
-            curve=record.curve.points(),
+            curve_ms=tuple(point.t_ms for point in points),
+            curve_equity=tuple(point.equity for point in points),
             alerts=tuple(record.alerts),
         )
 
@@ -84,17 +86,11 @@ class Viewer:
             drawdown=float(performance.drawdown) if performance.day >= 0 else 0.0,
         )
 
-    def _order(self, intent: Intent) -> OrderView:
-        """Return an order as it was watched; one from before this start, as it is known from the journal."""
-        watched = self._record.order(intent.client_id)
-        if watched is None:
-            return order_view(intent, intent.sent_ms)
-        return replace(order_view(intent, watched.t_ms), latency_ms=watched.latency_ms)
-
     def _stop(self, state: State) -> StopView | None:
         if state.stop_kind is None:
             return None
-        return StopView(kind=state.stop_kind.value, reason=state.stop_reason, since_ms=self._record.stopped_ms)
+        reason = self._record.hide(state.stop_reason)
+        return StopView(kind=state.stop_kind.value, reason=reason, since_ms=self._record.stopped_ms)
 
 
 def _phase(state: State, condition: Condition) -> str:

@@ -137,7 +137,7 @@ function showOrders(view) {
   const shown = [...open, ...view.last_orders.filter((order) => !ids.has(order.client_id))];
   const over = { FILLED: "filled", ENDED: "ended", REJECTED: "refused", ABSENT: "absent", OPEN: "open", SENT: "sent",
     PLANNED: "planned", UNKNOWN: "unknown" };
-  fill("orders", [["Time"], ["Order"], ["Amount", "number"], ["State"], ["Answered in", "number"],
+  fill("orders", [["Time"], ["Order", "name"], ["Amount", "number"], ["State"], ["Answered in", "number"],
     ["After the bar", "number spare"]], shown.map((order) => ({
     className: ids.has(order.client_id) ? "open" : ["REJECTED", "UNKNOWN"].includes(order.state) ? "bad" : "",
     cells: [
@@ -190,9 +190,10 @@ function show(view) {
   showAccount(view.account);
   showDecision(view.decisions[0], view.time_ms);
   showHealth(view.health);
-  chart.show(view.curve);
-  const [begin, end] = [view.curve[0], view.curve.at(-1)];
-  at("curve-text").textContent = view.curve.length < 2 ? "" : `${number(end.equity - begin.equity, 2, true)} USDT since ${moment(begin.t_ms).slice(0, 16)}`;
+  const points = view.curve_ms.map((t_ms, place) => ({ t_ms, equity: view.curve_equity[place] }));
+  chart.show(points);
+  at("curve-text").textContent = points.length < 2 ? ""
+    : `${number(points.at(-1).equity - points[0].equity, 2, true)} USDT since ${moment(points[0].t_ms).slice(0, 16)}`;
   showOrders(view);
   showDecisions(view);
   showAlerts(view);
