@@ -39,6 +39,7 @@ from rl_trader.evaluation import play_baselines, play_random_agents
 from rl_trader.market import Period
 from rl_trader.metrics import Metrics, measure, portfolio
 from rl_trader.observed_market import ObservedMarket
+from rl_trader.optimum import Score
 
 NUM_SCALARS: Final = 250  # points of an account/ curve, at most
 NUM_HISTOGRAMS: Final = 50
@@ -222,6 +223,24 @@ class TrainingLog:
     def _file(self) -> FileWriter:
         assert self._writer.file_writer is not None
         return self._writer.file_writer
+
+
+def write_known_answer(folder: Path, market: str, percent: float | None, score: Score, step: int) -> None:
+    """Write what a policy reaches in a market of known optimum: percent of it, turnover and mean exposure.
+
+    Args:
+        folder: Of the run's events.
+        market: Name of the market.
+        percent: Of the optimum; None, which is not drawn, where that is 0.
+        score: Of the policy.
+        step: Bars played so far.
+    """
+    _wait_for_a_later_name(folder)
+    with SummaryWriter(str(folder)) as writer:
+        if percent is not None:
+            writer.add_scalar(f"known_answer/{market}", percent, step)
+        writer.add_scalar(f"known_answer/{market}_turnover", score.turnover_per_bar, step)
+        writer.add_scalar(f"known_answer/{market}_exposure", score.mean_exposure, step)
 
 
 def _wait_for_a_later_name(folder: Path) -> None:

@@ -1,8 +1,9 @@
 """Signals as Markov chains: at every state the outcomes of the coming bar, with return and next state.
 
 Normal noise is a sum over Gauss-Hermite nodes, or over even steps where a policy may change abruptly with what the
-noise moves: between few nodes such a change would be missed. A next state that is no state of the grid is shared between the two
-around it, in proportion; that adds a sixth of the squared step to its variance, which is taken off the noise before.
+noise moves: between few nodes such a change would be missed. A next state that is no state of the grid is shared
+between the two around it, in proportion; that adds a sixth of the squared step to its variance, which is taken off the
+noise before.
 """
 
 from collections.abc import Callable
@@ -63,7 +64,8 @@ class SignalChain:
         for _ in range(SQUARINGS):
             step = step @ step
         often: Floats = step.mean(axis=0)
-        return often / often.sum()
+        often /= often.sum()
+        return often
 
     @property
     def funding_classes(self) -> Floats:
@@ -164,7 +166,7 @@ def autoregressive_chain(
     """
     step = sigma / STEPS_A_SHOCK
     reach = int(np.ceil(WIDTH * sigma / np.sqrt(1.0 - phi * phi) / step))
-    grid = step * np.arange(-reach, reach + 1)
+    grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
     num_states = grid.size
     nodes, weights = normal_nodes() if noise > 0.0 else even_nodes()
     shocks = sigma * nodes
