@@ -276,9 +276,12 @@ def _settlement_marks(
         marks[found] = table["open"].to_numpy(np.float64)[at[found]]
         is_exact |= found
     if recorded is not None and "mark_price" in recorded:
-        settled = recorded.dropna(subset=["mark_price"]).set_index("funding_time")["mark_price"].reindex(times)
-        found = settled.notna().to_numpy()
-        marks[found] = settled.to_numpy(np.float64)[found]
+        settled = recorded["mark_price"].to_numpy(np.float64)
+        is_known = ~np.isnan(settled)
+        known_times, known = recorded["funding_time"].to_numpy(np.int64)[is_known], settled[is_known]
+        at = np.searchsorted(known_times, times)
+        found = np.append(known_times, -1)[at] == times
+        marks[found] = known[at[found]]
         is_exact |= found
     marks[(row < 0) | (offset >= bar_ms)] = np.nan
     num_inside = int((~is_exact & ~np.isnan(marks)).sum())

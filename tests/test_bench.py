@@ -1,5 +1,6 @@
 """The benchmark: which account it measures, what a line holds, and that its lines run. Nothing here asserts a time."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,14 +12,25 @@ import pytest
 
 from agents.benchmark import environment, memory
 from agents.benchmark.effort import Effort
-from agents.benchmark.lines import ENVIRONMENT, TRAINING, Line, all_lines, choose, measure_lines
+from agents.benchmark.lines import ENVIRONMENT, LIVE, TRAINING, Line, all_lines, choose, measure_lines
+from agents.benchmark.live import flood
+from agents.benchmark.live.decisions import FLOOR, STAGES, WHOLE, live_hash, rounds_of
 from agents.benchmark.measure import Contest, Figure, Reach, Result, interleave, rate
 from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.trading import kernel_terms
 
 ROOT = Path(__file__).parents[1]
-TINY = Effort(repeats=2, seconds=0.002, num_bars=2_000, num_minutes=4 * 24 * 60, num_rollouts=1)
+TINY = Effort(
+    repeats=2,
+    seconds=0.002,
+    num_bars=2_000,
+    num_minutes=4 * 24 * 60,
+    num_rollouts=1,
+    num_decisions=3,
+    num_moments=1,
+    num_messages=1_000,
+)
 FIELDS = ["line", "median", "min", "max", "unit", "reference", "ratio", "reach", "met", "config"]
 
 
@@ -153,6 +165,28 @@ def _measured(line: Line) -> Result:
 def test_every_environment_line_runs(line: Line) -> None:
     window = 32 if "window_32" in line.name else 1
     assert _measured(line).config == environment.account_hash(window)
+
+
+@pytest.mark.parametrize("name", ["live/stall", "live/lost_stream", "live/backfill", "live/messages"])
+def test_every_live_line_runs(name: str) -> None:
+    for line in choose(LIVE, [name]):
+        assert _measured(line).config == live_hash()
+
+
+def test_the_stages_of_a_live_decision_sum_to_the_whole() -> None:
+    (first, *_) = rounds = rounds_of(TINY)
+    assert len(rounds) == TINY.repeats + 1
+    assert len(first.times[WHOLE]) == len(first.times[FLOOR]) >= TINY.num_decisions
+    sums = np.sum([first.times[stage] for stage in STAGES], axis=0)
+    assert sums == pytest.approx(first.times[WHOLE])
+    assert min(map(min, first.times.values())) > 0.0
+    assert {line.name.split("/")[2] for line in choose(LIVE, ["live/decision"])} == {"p50", "p99", *STAGES}
+
+
+def test_a_burst_of_which_an_event_is_lost_is_no_figure() -> None:
+    # Trade 0 is never told, and one that nobody has asked for is.
+    with flood.server(first_trade=1) as port, pytest.raises(RuntimeError, match="none may be lost"):
+        asyncio.run(flood.take(port, 1_000))
 
 
 def test_the_training_line_runs() -> None:

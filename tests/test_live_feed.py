@@ -553,7 +553,7 @@ def test_the_next_settlement_is_the_one_that_was_announced_before_the_bars_end()
 # ---- The heartbeat
 
 
-def test_prices_that_come_are_alive_and_five_seconds_without_one_are_stale() -> None:
+def test_prices_that_come_are_alive_and_four_and_a_half_seconds_without_one_are_stale() -> None:
     stage = FeedStage()
     stage.time = START + 1_000
     stage.note(stage.feed.connect(stage.now))
@@ -563,8 +563,8 @@ def test_prices_that_come_are_alive_and_five_seconds_without_one_are_stale() -> 
     stage.time += 1_000
     stage.mark()
     assert stage.events == [Alive("BTCUSDT", "50005.5")]
-    assert stage.go(START + 7_000) == []
-    assert stage.go(START + 7_001) == [Stale("BTCUSDT")]
+    assert stage.go(START + 6_500) == []
+    assert stage.go(START + 6_501) == [Stale("BTCUSDT")]
     assert stage.go(START + 9_000) == []
     stage.note(stage.feed.receive(KlineNews("BTCUSDT", stage.time, "30m", False, ()), stage.now))
     assert not stage.feed.is_alive  # candles are no sign that the mark price is fresh
@@ -579,7 +579,7 @@ def test_a_mark_price_that_comes_again_or_out_of_order_is_no_sign_of_life() -> N
         stage.time = last + passed
         stage.mark(last)
         stage.mark(last - 1_000)
-    assert stage.go(last + 5_001) == [Stale("BTCUSDT")]
+    assert stage.go(last + 4_501) == [Stale("BTCUSDT")]
 
 
 def test_mark_prices_that_come_late_are_as_old_as_they_are_late() -> None:

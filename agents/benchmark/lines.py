@@ -10,6 +10,7 @@ import numba
 
 from agents.benchmark import environment, exchange, memory, startup, training
 from agents.benchmark.effort import Effort
+from agents.benchmark.live import decisions, flood, noticing, starting
 from agents.benchmark.measure import Contest, Reach, Result, interleave
 from rl_trader.errors import ConfigError
 
@@ -17,6 +18,7 @@ STEPS = "steps/s"
 FRAMES = "frames/s"
 MIB = "MiB"
 SECONDS = "s"
+MS = "ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,83 @@ EXCHANGE = (
     ),
 )
 
+_ORDER = "from a closed candle on a socket to an order's bytes on another, through policy, gate and journal"
+_STAGES = {
+    "read": "of that, from the frame until the bar is journalled",
+    "decide": "of that, observation, policy, risk gate and the order's intent on the disk",
+    "journal": "of that, until it is journalled that the order is being sent",
+    "send": "of that, until its bytes have come to the other end",
+}
+
+LIVE = (
+    Line(
+        name="live/decision/p50",
+        about=f"{_ORDER}: the median",
+        unit=MS,
+        prepare=partial(decisions.line, stage=decisions.WHOLE, share=50.0),
+        reach=Reach("median", 25.0, is_least=False),
+    ),
+    Line(
+        name="live/decision/p99",
+        about=f"{_ORDER}: the slowest of a hundred",
+        unit=MS,
+        prepare=partial(decisions.line, stage=decisions.WHOLE, share=99.0),
+        reach=Reach("median", 100.0, is_least=False),
+    ),
+    *(
+        Line(
+            name=f"live/decision/{stage}/p{share:.0f}",
+            about=about,
+            unit=MS,
+            prepare=partial(decisions.line, stage=stage, share=share),
+        )
+        for stage, about in _STAGES.items()
+        for share in (50.0, 99.0)
+    ),
+    Line(
+        name="live/stall",
+        about="silence of the market until it counts as stale, on a clock of its own",
+        unit=SECONDS,
+        prepare=noticing.stall,
+        reach=Reach("median", 5.0, is_least=False),
+    ),
+    Line(
+        name="live/lost_stream/dead",
+        about="silence of a dead connection of the account until another is made, on a clock of its own",
+        unit=SECONDS,
+        prepare=partial(noticing.lost_stream, answers_pings=False),
+        reach=Reach("median", 30.0, is_least=False),
+    ),
+    Line(
+        name="live/lost_stream/untold",
+        about="from a trade that a living connection has not told until another is made, on a clock of its own",
+        unit=SECONDS,
+        prepare=partial(noticing.lost_stream, answers_pings=True),
+        reach=Reach("median", 30.0, is_least=False),
+    ),
+    Line(
+        name="live/restart",
+        about="start of the process until it could decide: checkpoint, journal, account and bars",
+        unit=SECONDS,
+        prepare=starting.restart,
+        reach=Reach("median", 10.0, is_least=False),
+    ),
+    Line(
+        name="live/backfill/1500",
+        about="1,500 bars over REST and streams beside the bare answers",
+        unit=SECONDS,
+        prepare=starting.backfill,
+        reach=Reach("median", 3.0, is_least=False),
+    ),
+    Line(
+        name="live/messages",
+        about="a burst of 100,000 messages, one in a hundred of the account, of which none may be lost",
+        unit="messages/s",
+        prepare=flood.line,
+        reach=Reach("median", 20_000.0),
+    ),
+)
+
 
 def all_lines(scripts: Path) -> tuple[Line, ...]:
     """Return every line.
@@ -135,7 +214,7 @@ def all_lines(scripts: Path) -> tuple[Line, ...]:
         )
         for name in startup.script_names(scripts)
     )
-    return ENVIRONMENT + TRAINING + EXCHANGE + helps
+    return ENVIRONMENT + TRAINING + EXCHANGE + LIVE + helps
 
 
 def choose(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:

@@ -22,11 +22,12 @@ from enum import Enum
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from rl_trader.bars import MS_PER_DAY, MS_PER_HOUR
 from rl_trader.contract import ContractTerms
-from rl_trader.download.archive import QUOTED_COLUMNS, TRADED_COLUMNS, Kind, Series, tidy
+from rl_trader.download.archive import QUOTED_COLUMNS, TRADED_COLUMNS, Kind, Series
 from rl_trader.errors import ConfigError, DataError
 from rl_trader.funding import funding_holes
 from rl_trader.klines import can_resample, interval_ms, utc
@@ -236,7 +237,6 @@ class BarSeries:
         row = self._tracks[self.klines].row(open_time)
         return None if row is None else dict(zip(TRADED_COLUMNS, map(str, row), strict=True))
 
-    def has_candle(self, series: Series, open_time: int) -> bool:
     def mark_close(self, open_time: int) -> str | None:
         """Return the mark price at a bar's end, by the finest of its candles; None where all are longer than the bars.
 
@@ -249,6 +249,7 @@ class BarSeries:
         row = self._tracks[lengths[min(lengths)]].row(open_time + self.needs.bar_ms - min(lengths))
         return None if row is None else str(row[QUOTED_COLUMNS.index("close")])
 
+    def has_candle(self, series: Series, open_time: int) -> bool:
         """Return whether a candle is there."""
         return self._tracks[series].row(open_time) is not None
 
@@ -292,8 +293,13 @@ class BarSeries:
         )
 
     def _table(self, series: Series, rows: list[Row], columns: Sequence[str]) -> pd.DataFrame:
-        """Return rows as the downloader makes a table of an answer."""
-        return tidy(pd.DataFrame(rows, columns=list(columns), dtype=object), series, f"what is followed of {series}")
+        """Return rows, which were checked when they came, in the types that the store keeps; what a row lacks is NaN."""
+        texts = zip(*rows, strict=True) if rows else [()] * len(columns)
+        typed = (
+            np.array(column, object).astype(np.int64 if name == series.time_column else np.float64)
+            for name, column in zip(columns, texts, strict=True)
+        )
+        return pd.DataFrame(dict(zip(columns, typed, strict=True)), copy=False)
 
     def _find_missing(self, since_ms: int, end_ms: int) -> list[Hole]:
         holes = [

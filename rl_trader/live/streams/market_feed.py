@@ -56,7 +56,7 @@ _DOUBLINGS: Final = 16
 class FeedLimits:
     """How long is waited for what, in milliseconds."""
 
-    stale_ms: int = 5_000  # without a fresh mark price, which comes every second
+    stale_ms: int = 4_500  # without a fresh mark price, which comes every second; looked at ten times a second
     fetch_ms: int = 2_000  # after its end a bar that the stream has not told is asked for
     marks_ms: int = 500  # after the end of a bar its mark price is asked for: an assumption of when it is final
     late_ms: int = 20_000  # after its end a bar is decided upon no more

@@ -1,7 +1,7 @@
 """The market's streams over sockets, and what keeps feeds going with them and with REST.
 
 One connection carries the candles and the mark price of every symbol. The mark price comes every second and is the sign
-of life: where it fails to come for five seconds a second connection is made, and the first one is dropped when the
+of life: where it fails to come for 4.5 seconds a second connection is made, and the first one is dropped when the
 second one brings something. While one has not been taken yet, a newer mark price or a newer state of a candle that
 forms takes its place; candles that are over are kept. Where even those are too many, all that waits is left out, and
 what happened is asked for over REST, as after a connection was lost.
@@ -21,7 +21,7 @@ from rl_trader.live.streams.market_news import Call, FeedEvent, KlineNews, MarkN
 from rl_trader.live.streams.market_rows import is_price, is_rate, is_stamp
 from rl_trader.live.streams.sockets import Caller, Clock, Dialer, Line, Lines, Waiting
 
-LIMITS: Final = LineLimits(stall_ms=5_000)
+LIMITS: Final = LineLimits(stall_ms=4_500)
 TICK_MS: Final = 100  # between two looks at the feeds
 MOST_WAITING: Final = 10_000  # items
 
