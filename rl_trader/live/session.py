@@ -54,6 +54,7 @@ from rl_trader.live.preflight.finding import Finding, require_none_refused
 from rl_trader.live.preflight.preflight import Preflight
 from rl_trader.live.reading import MARGIN_TYPES, UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
+from rl_trader.live.restarts import Restarts
 from rl_trader.live.streams import market_news
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.streams.line_keeper import Backoff
@@ -118,6 +119,7 @@ class Session:
         self.trader: Trader | None = None
         self._feed: MarketFeed | None = None
         self._is_ending = False
+        self._restarts = Restarts(setup.journal)
 
     async def __aenter__(self) -> Self:
         """Look at exchange and account, open the journal, and know what it says."""
@@ -134,6 +136,7 @@ class Session:
         )
         try:
             require_no_ban(setup.journal, wall_ms())
+            await self._restarts.wait(wall_ms(), self._clock, self._tell)
             preflight = await self._look()
             self._journal = Journal.open(setup.journal, self._identity(preflight.account_code))
             self._stack.callback(self._journal.close)
@@ -151,6 +154,8 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End; the position stays, with the stop that rests at the exchange."""
+        if kind is None or issubclass(kind, asyncio.CancelledError):
+            self._restarts.end()
         if self._timers is not None:
             self._timers.cancel()
         await self._stack.aclose()
@@ -220,7 +225,9 @@ class Session:
     async def run(self) -> None:
         """Trade until it is cancelled."""
         assert self.trader is not None
-        self._happen([Started(t_ms=self._now(), epoch=self._journal.epoch), *self._armed()])
+        self._restarts.work()
+        started = Started(t_ms=self._now(), epoch=self._journal.epoch)
+        self._happen([started, *self._armed(), *self._restarts.halt(self._now())])
         chance = Random(self._setup.seed).random
         dialer = Dialer(self._setup.gate, self._setup.venue.streams)
         self._stack.push_async_callback(dialer.close)
