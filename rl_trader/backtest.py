@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from rl_trader.observed_market import ObservedMarket
 from rl_trader.policy import Policy
 from rl_trader.simulator import FROM_FIRST_BAR, Simulator
 from rl_trader.state import OUTCOME_DTYPE
+
+TALLIED_BARS: Final = 512  # whose outcomes are held at a time
 
 Decide = Callable[[int, NDArray[np.float32]], NDArray[np.float64]]
 
@@ -192,26 +195,42 @@ def tally_targets(
         symbol: Index of the symbol.
     """
     simulator = Simulator(observed, trading, FROM_FIRST_BAR, period, num_accounts)
-    traded, changed, num_alive = np.zeros((3, num_accounts))
-    before = np.zeros(num_accounts)
-    is_alive = np.ones(num_accounts)
-
-    def decide(_row: int, _observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        return next(targets)
-
-    for decided in _played_bars(simulator, decide, symbol):
-        outcomes = simulator.outcomes
-        # A liquidated account may have had no balance before; it is no longer alive then.
-        traded += is_alive * outcomes["traded_notional"] / np.maximum(outcomes["margin_balance_before"], np.spacing(1))
-        changed += is_alive * np.abs(decided - before)
-        num_alive += is_alive
-        is_alive[outcomes["terminated"]] = 0.0
-        before = decided
+    balances = np.full(num_accounts, trading.initial_balance)
+    has_ended = np.zeros(num_accounts, np.bool_)
+    traded, changed, num_alive, last = np.zeros((4, num_accounts))
+    for stretch in simulator.episodes[simulator.episodes["symbol"] == symbol]:
+        simulator.begin(stretch, balances, simulator.new_observations())
+        for begin in range(stretch["first_start"], stretch["last_bar"], TALLIED_BARS):
+            decided = np.stack(list(islice(targets, min(TALLIED_BARS, stretch["last_bar"] - begin))))
+            played, is_alive = _play_rows(simulator, decided, has_ended)
+            # A liquidated account may have had no balance before; it is no longer alive then.
+            before = np.maximum(played["margin_balance_before"], np.spacing(1))
+            traded += (is_alive * played["traded_notional"] / before).sum(axis=0)
+            kept = np.concatenate([last[None], is_alive * decided])
+            changed += (is_alive * np.abs(np.diff(kept, axis=0))).sum(axis=0)
+            num_alive += is_alive.sum(axis=0)
+            last, balances = kept[-1], played["margin_balance"][-1].copy()
     return Tally(
-        margin_balance=simulator.outcomes["margin_balance"].copy(),
+        margin_balance=balances,
         turnover=traded / num_alive,
         wanted_turnover=changed / num_alive * trading.max_exposure,
     )
+
+
+def _play_rows(
+    simulator: Simulator, decided: NDArray[np.float64], has_ended: NDArray[np.bool_]
+) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Play known decisions and return the outcomes, and which accounts had not ended before every bar.
+
+    Args:
+        simulator: Whose accounts have begun.
+        decided: (num_bars, num_accounts) target positions.
+        has_ended: (num_accounts,), read and written.
+    """
+    is_alive = np.tile(~has_ended, (len(decided), 1))
+    played = simulator.play(decided, has_ended)
+    is_alive[1:] &= ~np.logical_or.accumulate(played["terminated"], axis=0)[:-1]
+    return played, is_alive
 
 
 def _played_bars(simulator: Simulator, decide: Decide, symbol: int) -> Iterator[NDArray[np.float64]]:
@@ -283,11 +302,9 @@ def _play_table(
         for name, factor in (("taker_fee", "fee"), ("maker_fee", "fee"), ("slippage_scale", "slippage")):
             simulator.states[name] *= [getattr(costs, factor) for costs in factors.values()]
         decided = table[stretch["first_start"] - begin : stretch["last_bar"] - begin]
-        out = np.tile(has_ended, (len(decided), 1))
-        played = simulator.play(decided, has_ended)
-        out[1:] |= np.logical_or.accumulate(played["terminated"], axis=0)[:-1]
+        played, is_alive = _play_rows(simulator, decided, has_ended)
         outcomes.append(played)
-        targets.append(np.where(out, 0.0, decided))
+        targets.append(np.where(is_alive, decided, 0.0))
         balances = played["margin_balance"][-1].copy()
     whole, decisions = (np.ascontiguousarray(np.concatenate(parts).T) for parts in (outcomes, targets))
     return _results(list(factors), whole, decisions, observed, trading, symbol)

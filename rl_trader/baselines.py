@@ -17,6 +17,7 @@ from rl_trader.market import MarketData
 from rl_trader.policy import Rule
 
 PIECE: Final = 65_536  # bars
+DRAWN_BARS: Final = 512  # of random agents that are drawn at a time
 LONGEST_WARMUP: Final = 200  # bars that the slowest baseline needs before it decides
 
 
@@ -117,17 +118,21 @@ def random_targets(
     """
     rng = np.random.default_rng(seed)
     probability = turnover_per_bar / mean_jump(levels)
-    if not levels:
-        targets = np.zeros(num_agents)
-        for _ in range(num_bars):
-            moves = rng.random(num_agents) < probability
-            targets = np.where(moves, rng.uniform(-1.0, 1.0, num_agents), targets)
-            yield targets
-        return
     table = np.asarray(levels, np.float64)
     flat = np.flatnonzero(table == 0.0)
-    at = np.full(num_agents, flat[0]) if len(flat) else rng.integers(len(table), size=num_agents)
-    for _ in range(num_bars):
-        moves = rng.random(num_agents) < probability
-        at = (at + moves * rng.integers(1, len(table), num_agents)) % len(table)
-        yield table[at]
+    at = np.full(num_agents, flat[0]) if len(flat) else rng.integers(max(len(table), 1), size=num_agents)
+    targets = np.zeros(num_agents)
+    for begin in range(0, num_bars, DRAWN_BARS):
+        shape = (min(DRAWN_BARS, num_bars - begin), num_agents)
+        moves = rng.random(shape) < probability
+        if levels:
+            steps = np.cumsum(moves * rng.integers(1, len(table), shape), axis=0)
+            places = (at + steps) % len(table)
+            at = places[-1]
+            yield from table[places]
+            continue
+        drawn = np.concatenate([targets[None], rng.uniform(-1.0, 1.0, shape)])
+        newest = np.maximum.accumulate(np.where(moves, np.arange(1, shape[0] + 1)[:, None], 0), axis=0)
+        chosen = np.take_along_axis(drawn, newest, axis=0)
+        targets = chosen[-1]
+        yield from chosen

@@ -162,9 +162,7 @@ def verdict(honesty: Honesty) -> str:
         sentences.append(_against_flat(honesty.differences[FLAT]))
     if honesty.sharpe is None:
         return f"{sentences[0]} Its balance did not move."
-    sentences.append(_after_trials(honesty))
-    sentences.append(_length(honesty))
-    return " ".join(sentences)
+    return " ".join([*sentences, *_on_sharpe_ratio(honesty)])
 
 
 def _against(honesty: Honesty, name: str) -> str:
@@ -185,20 +183,16 @@ def _against_flat(difference: Interval) -> str:
     return f"It {'earned' if difference.low > 0.0 else 'lost'} money by more than chance."
 
 
-def _after_trials(honesty: Honesty) -> str:
-    deflated, num = honesty.deflated, honesty.trials.num
-    assert deflated is not None
+def _on_sharpe_ratio(honesty: Honesty) -> list[str]:
+    deflated, needed, num = honesty.deflated, honesty.needed_days, honesty.trials.num
+    if deflated is None or needed is None:
+        return ["Its Sharpe ratio is not positive."]
     tried = "one configuration was tried" if num == 1 else f"{num} configurations were tried"
     if deflated > CONFIDENCE:
-        return f"Its Sharpe ratio is above what luck shows where {tried} (confidence {deflated:.0%})."
-    return f"Its Sharpe ratio may be luck where {tried} (confidence {deflated:.0%} that it is not)."
-
-
-def _length(honesty: Honesty) -> str:
-    needed = honesty.needed_days
-    if needed is None:
-        return "A Sharpe ratio that is not positive needs no longer record."
-    return f"Such a Sharpe ratio needs {needed:,.0f} days to be told from 0; these are {honesty.num_days:,}."
+        luck = f"Its Sharpe ratio is above what luck shows where {tried} (confidence {deflated:.0%})."
+    else:
+        luck = f"Its Sharpe ratio may be luck where {tried} (confidence {deflated:.0%} that it is not)."
+    return [luck, f"Such a ratio needs {needed:,.0f} days to be told from 0; these are {honesty.num_days:,}."]
 
 
 def _percent(fraction: float) -> str:

@@ -189,14 +189,14 @@ def test_the_verdict_is_said_in_words() -> None:
         "Indistinguishable from buy and hold at this length (+10% a year, between \u221240% and +60%)."
         " What it earned cannot be told from nothing."
         " Its Sharpe ratio may be luck where one configuration was tried (confidence 75% that it is not)."
-        " Such a Sharpe ratio needs 1,085 days to be told from 0; these are 181."
+        " Such a ratio needs 1,085 days to be told from 0; these are 181."
     )
     better = verdict(judged(Interval(0.5, 0.1, 0.9), strong, Trials(3, 0.02)))
     assert better.startswith("It did better than buy and hold by more than chance (+50% a year")
     assert "above what luck shows where 3 configurations were tried" in better
     worse = verdict(judged(Interval(-0.5, -0.9, -0.1), SharpeRatio(-0.1, 181), Trials()))
     assert worse.startswith("It did worse than buy and hold by more than chance")
-    assert worse.endswith("A Sharpe ratio that is not positive needs no longer record.")
+    assert worse.endswith("What it earned cannot be told from nothing. Its Sharpe ratio is not positive.")
     assert verdict(judged(Interval(0.1, -0.4, 0.6), None, Trials())).endswith("Its balance did not move.")
 
 

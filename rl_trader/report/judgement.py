@@ -83,7 +83,8 @@ def honesty_lines(honesty: Honesty) -> list[tuple[str, str]]:
         ("The same after so many trials (deflated)", shown(honesty.deflated, "{:.0%}")),
         ("Days in the record", f"{honesty.num_days:,}"),
         ("Days such a ratio needs", shown(honesty.needed_days, "{:,.0f}")),
-        ("Fee at which it earns 0", ABSENT if fee is None else _range(fee)),
+        ("Fee at which it earns 0", ABSENT if fee is None else shown(fee.estimate, "{:+.3%}")),
+        (f"That fee in {LEVEL:.0%} of such records", ABSENT if fee is None else _range(fee)),
         ("Probability of overfitting (PBO)", ABSENT if overfitting is None else f"{overfitting.probability:.0%}"),
     ]
 
@@ -94,8 +95,7 @@ def sharpe_table(honesty: Honesty) -> str:
 
 
 def _range(fee: Interval) -> str:
-    low, estimate, high = (shown(value, "{:+.3%}") for value in (fee.low, fee.estimate, fee.high))
-    return f"{estimate} ({low} to {high})"
+    return " to ".join(shown(value, "{:+.3%}") for value in (fee.low, fee.high))
 
 
 def stress_table(honesty: Honesty) -> str:

@@ -26,6 +26,7 @@ PAGE: Final = """<!doctype html>
 </div></div>
 $equity
 </section>
+$judgement
 <section>
 <h2>Position over price</h2>
 <p>The price takes the colour of the position that was held over the bar.</p>
@@ -43,7 +44,6 @@ liquidation.</p>
 $table
 </section>
 $symbols
-$judgement
 $random
 <section>
 <h2>What it decided and what it held</h2>
@@ -101,6 +101,7 @@ tbody th, thead th:first-child { text-align: left; font-weight: 400; position: s
 td:nth-child(2), thead th:nth-child(2) { background: #eef4ff; font-weight: 600; color: var(--ink); }
 .plain td:nth-child(2) { background: none; font-weight: 400; }
 .plain thead th:nth-child(2) { background: none; color: var(--soft); }
+.pair .plain tbody th { white-space: normal; }
 tr.group th { font-weight: 600; padding-top: 14px; color: var(--accent); }
 tr.group th span { position: sticky; left: 10px; }
 ul { margin: 0 0 10px; padding-left: 20px; color: var(--soft); }
