@@ -5,7 +5,12 @@ import io
 import json
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 
@@ -29,8 +34,9 @@ from rl_trader.live.monitor.lines import Lines
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.local_exchange.shells.local import LocalExchange
 from scripts import _deploy_kill, _deploy_resume, _deploy_status
-from tests.live_session_stage import random_deployment, recorded_exchange, trader_of, until
+from tests.live_session_stage import CAPS, random_deployment, recorded_exchange, trader_of, until
 from tests.monitor_stage import watched
+from tests.test_commands import REPO, typed
 
 CONDUCT = Conduct(
     symbol="BTCUSDT",
@@ -144,6 +150,72 @@ def test_a_signal_and_a_file_at_the_start_kill(exchange: LocalExchange, deployme
     assert _deploy_kill.main([str(tmp_path), "--reason", "on holiday"]) == 0  # no trader runs
     (tmp_path / NAME).write_text("on holiday\n")
     asyncio.run(by_file())
+
+
+def test_the_commands_as_a_user_types_them(recorded_data: Path, exchange: LocalExchange, tmp_path: Path) -> None:
+    random_deployment(recorded_data, tmp_path)
+    run, caps = tmp_path / "runs" / "random", tmp_path / "caps.json"
+    caps.write_text(json.dumps({name: str(v) if isinstance(v, Decimal) else v for name, v in asdict(CAPS).items()}))
+    key = exchange.key
+    environment = {"RL_TRADER_PAPER_API_KEY": key.key, "RL_TRADER_PAPER_API_SECRET": key.secret}
+    words = (run, "--caps", caps, "--rest", exchange.url, "--streams", exchange.ws_url)
+    with started("scripts.deploy", *words, **environment) as trader:
+        wait_until(lambda: any(run.glob("*.control")) or trader.poll() is not None)
+        journal = journal_of(run, None)
+        wait_until(lambda: Client(journal).view().phase != "WAITING" or trader.poll() is not None)
+        shown = typed("scripts.deploy", "status", run, "--json")
+        assert (shown.code, json.loads(shown.out)["phase"]) == (0, "TRADING")
+        page = typed("scripts.deploy", "status", run, "--page")
+        assert page.out.startswith("http://127.0.0.1:")
+        killed = typed("scripts.deploy", "kill", run, "--reason", "seen enough")
+        assert (killed.code, killed.err) == (0, ""), killed
+        trader.send_signal(signal.SIGTERM)
+        out, err = trader.communicate(timeout=60)
+        assert trader.returncode == 0, err
+    assert "killed: seen enough (by " in out
+    assert "ended; no position is held" in out
+    token = page.out.strip().partition("#")[2]
+    assert len(token) > 40
+    assert all(secret not in out + err for secret in (token, key.key, key.secret))
+    gone = typed("scripts.deploy", "status", run)
+    assert gone.code == 2
+    assert len(gone.err.splitlines()) == 1
+    assert "KILL is latched: seen enough (by " in gone.err
+
+
+def test_status_and_kill_start_without_the_libraries_of_training(tmp_path: Path) -> None:
+    code = (
+        "import sys; from scripts import _deploy_status, _deploy_kill, _deploy_resume\n"
+        "from rl_trader.live.monitor import client, table\n"
+        "print([name for name in ('torch', 'gymnasium', 'numba', 'tensorboard', 'aiohttp') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@contextmanager
+def started(*arguments: object, **environment: str) -> "Iterator[subprocess.Popen[str]]":
+    """Start a command in a process of its own, and end it with the context."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=REPO,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    begun = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - begun < 120
+        time.sleep(0.1)
 
 
 # ---- While no trader runs

@@ -26,7 +26,7 @@ from rl_trader.live.monitor.leaving import OnExit
 from rl_trader.live.monitor.lines import Lines
 from rl_trader.live.monitor.live_log import log_folder
 from rl_trader.live.monitor.monitor import WatchOptions
-from rl_trader.live.monitor.table import table
+from rl_trader.live.monitor.table import LiveTable, table
 from rl_trader.live.monitor.view import View, from_json
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.local_exchange.shells.local import LocalExchange
@@ -196,6 +196,17 @@ def test_the_table_has_every_figure(played: Played) -> None:
     for text in ("random", "BTCUSDT 30m", "paper", f"{account.equity:,.2f} USDT", "margin ratio", "STOP", "loop lag"):
         assert text in drawn, drawn
     assert max(map(len, drawn.splitlines())) <= 120
+
+
+def test_the_table_is_drawn_over_itself_without_clearing_the_screen(played: Played) -> None:
+    out = io.StringIO()
+    with LiveTable(Console(width=120, height=40, file=out, force_terminal=True)) as display:
+        display.show(played.view)
+        display.say("something has happened")
+        display.show(played.view)
+    assert "\x1b[1A" in out.getvalue()  # up a line
+    assert "\x1b[2J" not in out.getvalue()  # clear the screen
+    assert out.getvalue().count("something has happened") == 1
 
 
 def test_without_a_terminal_each_decision_is_a_line(played: Played) -> None:

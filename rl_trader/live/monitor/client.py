@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rl_trader.errors import ConfigError, RlTraderError
-from rl_trader.live.monitor.contact import Contact, read_contact
-from rl_trader.live.monitor.control import HOST
+from rl_trader.live.monitor.contact import HOST, Contact, read_contact
 from rl_trader.live.monitor.view import View, from_json
 
 TIMEOUT_S: Final = 5.0

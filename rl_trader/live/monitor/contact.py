@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 from rl_trader.errors import ConfigError
 from rl_trader.live.exchange.secrets import Secret, private_text
 
+HOST: Final = "127.0.0.1"
+
 _MODE: Final = 0o600
 _MOST_PORT: Final = 65_535
 
@@ -20,13 +22,13 @@ _MOST_PORT: Final = 65_535
 class Contact(NamedTuple):
     """Where a trader listens, and what it must be told."""
 
-    port: int  # of 127.0.0.1
+    port: int  # of loopback
     token: Secret
 
     @property
     def page(self) -> str:
         """Address of its page with the token, which a browser keeps to itself; it is a secret like the token."""
-        return f"http://127.0.0.1:{self.port}/#{self.token.reveal()}"
+        return f"http://{HOST}:{self.port}/#{self.token.reveal()}"
 
 
 def contact_path(journal: Path) -> Path:

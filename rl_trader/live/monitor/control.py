@@ -15,8 +15,8 @@ from aiohttp import web
 
 from rl_trader.errors import ConfigError, RlTraderError
 from rl_trader.live.exchange.secrets import Secret
+from rl_trader.live.monitor.contact import HOST
 
-HOST: Final = "127.0.0.1"
 MOST_REASON: Final = 500  # letters
 LARGEST_BODY: Final = 4_096  # bytes
 
