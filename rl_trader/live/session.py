@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from secrets import token_hex
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rl_trader.live.arming.arming import Arming
 from rl_trader.live.bans import banned, require_no_ban
@@ -66,6 +67,8 @@ from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, 
 from rl_trader.live.timers import RealTimers
 from rl_trader.live.trader import Trader, Watcher
 from rl_trader.observed_market import schema_warmup
+
+TAG_BYTES: Final = 3  # of the client ids of a start: two journals hardly have the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +146,12 @@ class Session:
             self.findings += (settings := await preflight.set_up())
             require_none_refused(settings)
             self.trader = self._make_trader()
+            self._rest.tell_ban = self._note_ban
             await self._stack.enter_async_context(self.trader)
         except BaseException:
             await self._stack.aclose()
             raise
         return self
-            self._rest.tell_ban = self._note_ban
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -226,7 +229,7 @@ class Session:
         """Trade until it is cancelled."""
         assert self.trader is not None
         self._restarts.work()
-        started = Started(t_ms=self._now(), epoch=self._journal.epoch)
+        started = Started(t_ms=self._now(), epoch=self._journal.epoch, tag=token_hex(TAG_BYTES))
         self._happen([started, *self._armed(), *self._restarts.halt(self._now())])
         chance = Random(self._setup.seed).random
         dialer = Dialer(self._setup.gate, self._setup.venue.streams)
@@ -303,18 +306,24 @@ class Session:
                 self._flush()
             case BarLate():
                 self._happen([BarSkipped(t_ms=now, open_ms=news.open_time, reason=news.reason)])
+            case market_news.BarRevised():
+                revised = f"{news.series}: {news.reason}"
+                self._happen([BarRevised(t_ms=now, open_ms=news.time_ms, reason=revised)])
             case Alive():
                 self._happen([MarketSeen(t_ms=now, is_alive=True, mark_price=Decimal(news.mark))])
             case Stale():
                 self._happen([MarketSeen(t_ms=now, is_alive=False, mark_price=Decimal(0))])
-            case _:
-                self._tell(str(news))
+            case market_news.DataRefused():
+                self._tell(f"market data are refused: {news.reason}")
+            case market_news.Settled():
+                pass  # the account's income tells of it
+
+    def _streamed_mark(self) -> str:
+        mark = None if self._feed is None else self._feed.mark
+        return "" if mark is None else mark.mark
 
     async def _take_account(self, item: UserItem) -> None:
         match item:
-            case market_news.BarRevised():
-                revised = f"{news.series}: {news.reason}"
-                self._happen([BarRevised(t_ms=now, open_ms=news.time_ms, reason=revised)])
             case UserEvent():
                 try:
                     self._happen(user_events(item.payload, self._setup.deployment.symbol))
@@ -322,10 +331,6 @@ class Session:
                     self._tell(f"an event of the account could not be read: {error}")
                     self._fire("poll")
             case AccountGap():
-    def _streamed_mark(self) -> str:
-        mark = None if self._feed is None else self._feed.mark
-        return "" if mark is None else mark.mark
-
                 self.is_user_stream_up = True
                 self._fire("poll")
             case UserStreamDown():
@@ -341,6 +346,9 @@ class Session:
         self._tell(f"the journal is written from its reserve, and everything is closed: {why}")
         self.trader.note_failure(why)
 
+    def _note_ban(self, until_ms: int) -> None:
+        self._happen([banned(until_ms, self._now(), wall_ms())])
+
     def _fire(self, name: str) -> None:
         self._happen([TimerFired(t_ms=self._now(), name=name)])
 
@@ -350,9 +358,6 @@ class Session:
             self.trader.happen(event)
 
     def _now(self) -> int:
-    def _note_ban(self, until_ms: int) -> None:
-        self._happen([banned(until_ms, self._now(), wall_ms())])
-
         return self._server_clock.now_ms()
 
 
@@ -364,8 +369,8 @@ def conduct_of(deployment: Deployment) -> Conduct:
         bar_ms=deployment.interval_ms,
         tick_size=terms.tick_size,
         step_size=terms.step_size,
+        leverage=int(trading.leverage_of(deployment.symbol)),
+        margin_type=MARGIN_TYPES[trading.margin_mode],
         stop_loss=None if trading.stop_loss is None else Decimal(repr(trading.stop_loss)),
         take_profit=None if trading.take_profit is None else Decimal(repr(trading.take_profit)),
     )
-        leverage=int(trading.leverage_of(deployment.symbol)),
-        margin_type=MARGIN_TYPES[trading.margin_mode],
