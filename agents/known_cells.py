@@ -36,8 +36,8 @@ SCORE_FILE: Final = "score.json"
 MAP_FILE: Final = "policy_map.png"
 TRAIN_DAYS: Final = 21_900  # 525,600 bars
 HELD_OUT_DAYS: Final = 342  # about a stretch of 8,192 bars, for the validation and for the test
-ROLLOUT_BARS: Final = 250_000
-ROLLOUT_STRETCHES: Final = 48
+ROLLOUT_BARS: Final = 100_000
+ROLLOUT_STRETCHES: Final = 32
 ROLLOUT_SEED: Final = 20_000  # of bars that no policy was trained on
 
 PPO: Final = PPOConfig(
@@ -237,7 +237,7 @@ def cells_of(markets: list[str], algo: Algo, num_seeds: int, steps: int | None) 
 
 
 def play_cells(cells: list[Cell], runs: Path, workers: int) -> Iterator[CellScore]:
-    """Yield the scores of cells in their order, as they are done.
+    """Return an iterator over the scores of cells in their order, as they are done.
 
     Args:
         cells: What is trained.
@@ -251,8 +251,10 @@ def play_cells(cells: list[Cell], runs: Path, workers: int) -> Iterator[CellScor
     if workers < 1:
         raise ConfigError(f"--workers must be at least 1, was {workers}; give a whole number from 1")
     if workers == 1:
-        for cell in cells:
-            yield play_cell(cell, runs)
-        return
+        return (play_cell(cell, runs) for cell in cells)
+    return _played_side_by_side(cells, runs, workers)
+
+
+def _played_side_by_side(cells: list[Cell], runs: Path, workers: int) -> Iterator[CellScore]:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(play_cell, cells, repeat(runs))

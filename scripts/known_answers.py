@@ -62,14 +62,18 @@ def _play(cells: "list[Cell]", runs: Path, workers: int, *, is_quiet: bool) -> "
 
     from agents.known_cells import play_cells
 
+    playing = play_cells(cells, runs, workers)
+    scores = []
     with tqdm(total=len(cells), unit="training", disable=is_quiet) as bar:
-        scores = []
-        for score in play_cells(cells, runs, workers):
-            share = "flat is best" if score.percent is None else f"{score.percent:.1f} %"
-            bar.write(f"{score.row} {score.algo} seed {score.seed}: {share}") if not is_quiet else None
+        for score in playing:
+            bar.set_postfix_str(f"{score.row} seed {score.seed}: {_share(score)}")
             bar.update()
             scores.append(score)
     return scores
+
+
+def _share(score: "CellScore") -> str:
+    return "flat is best" if score.percent is None else f"{score.percent:.1f} %"
 
 
 def _print_table(rows: "list[dict[str, Any]]") -> None:
