@@ -315,8 +315,6 @@ class Session:
                 self._happen([MarketSeen(t_ms=now, is_alive=False, mark_price=Decimal(0))])
             case market_news.DataRefused():
                 self._tell(f"market data are refused: {news.reason}")
-            case market_news.Settled():
-                pass  # the account's income tells of it
 
     def _streamed_mark(self) -> str:
         mark = None if self._feed is None else self._feed.mark
