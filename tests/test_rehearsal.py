@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -26,36 +27,44 @@ from rl_trader.rehearsal.many import SAME_JOURNAL, Total, rehearse_many
 from rl_trader.rehearsal.minutes import BAR_MS, START_MS, SYMBOL, minute_exchange
 from rl_trader.rehearsal.network import Asked
 from rl_trader.rehearsal.plans import POINTS, draw_plan
-from rl_trader.rehearsal.planted import BUGS, catch
+from rl_trader.rehearsal.planted import BUGS, catch, planted
 from rl_trader.rehearsal.policies import CAPS, STOP_LOSS, decide, legs
 from rl_trader.rehearsal.record import Record
-from rl_trader.rehearsal.run import BARS, Rehearsal, rehearse
+from rl_trader.rehearsal.run import BARS, Rehearsal, Result, rehearse
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.tally import Tally
 
 REPO = Path(__file__).parents[1]
 D = Decimal
-NUM_SEEDS = 11
+RECORD_SEED = 5  # from which on a record is searched
+NUM_SEEDS, AT_ONCE = 50, 10
+RARE = ("I5 only out after a stop", "I5 the day's loss", "I11 silent while banned")  # asked, but not in any ten seeds
 # Seeds in which the bug shows; of a changed plan others are searched with `python -m scripts.faults --self-test`.
-BUG_SEEDS = {"a halt is forgotten at a restart": 10}
+BUG_SEEDS = {
+    "an order is asked for once and sent again": 2,
+    "an order counts as absent at the first answer": 2,
+    "a stale stream of the account is kept": 6,
+    "the day's loss is forgotten at a restart": 11,
+}
 
 
 # Nothing breaks
 
 
-def test_no_invariant_breaks_in_random_rehearsals_and_each_was_asked() -> None:
-    total = rehearse_many(range(NUM_SEEDS))
+@pytest.mark.parametrize("first", range(0, NUM_SEEDS, AT_ONCE))
+def test_no_invariant_breaks_in_random_rehearsals_and_each_was_asked(first: int) -> None:
+    total = rehearse_many(range(first, first + AT_ONCE))
     assert total.broken == {}
-    assert total.seeds == NUM_SEEDS
+    assert total.seeds == AT_ONCE
     assert set(total.looked) == {*CHECKERS, SAME_JOURNAL}
-    assert min(total.looked.values()) > 0
-    assert total.looked[SAME_JOURNAL] == 2  # seeds 0 and 10
+    assert min(times for name, times in total.looked.items() if name not in RARE) > 0
+    assert total.looked[SAME_JOURNAL] == 1
     played = total.played
-    assert played["trades"] > 10 * NUM_SEEDS
-    assert played["starts"] > NUM_SEEDS
-    assert played["unknown"] > NUM_SEEDS
+    assert played["trades"] > 10 * AT_ONCE
+    assert played["starts"] > AT_ONCE
+    assert played["unknown"] > 0
     assert len(total.fired) > 15  # kinds of faults
-    assert len(total.killed) > 5  # points
+    assert len(total.killed) > 3  # points
 
 
 def test_plans_follow_from_their_seeds_and_end_before_the_end() -> None:
@@ -76,15 +85,13 @@ def test_plans_follow_from_their_seeds_and_end_before_the_end() -> None:
 
 
 def test_the_same_plan_is_played_by_the_script() -> None:
-    command = [sys.executable, "-m", "scripts.faults", "--seeds", "2", "--first", "1", "--workers", "2", "--json"]
+    command = [sys.executable, "-m", "scripts.faults", "--seeds", "1", "--first", "1", "--workers", "2", "--json"]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["seeds"] == 2
+    assert told["seeds"] == 1
     assert told["broken"] == {}
-    results = [rehearse(seed) for seed in (1, 2)]
-    assert told["played"]["trades"] == sum(result.played["trades"] for result in results)
-    assert told["played"]["requests"] == sum(result.played["requests"] for result in results)
+    assert told["played"] == dict(rehearse(1).played)
 
 
 @pytest.mark.parametrize(("seeds", "bars", "workers"), [(0, BARS, 1), (1, BARS - 1, 1), (1, BARS, 0)])
@@ -94,14 +101,11 @@ def test_a_rehearsal_of_nothing_is_refused(seeds: int, bars: int, workers: int) 
 
 
 def test_two_journals_of_one_seed_that_differ_are_told() -> None:
-    total, result = Total(), rehearse(0)
+    total, none = Total(), Counter[str]()
+    result = Result(seed=0, breaches=[], looked=none, fired=none, killed=none, played=none, journal_sha="one")
     total.add(result)
-    total.add(replace_sha(result))
+    total.add(replace(result, journal_sha="another"))
     assert total.broken == {0: [f"{SAME_JOURNAL}: two runs of the seed have written different journals"]}
-
-
-def replace_sha(result: Any) -> Any:
-    return replace(result, journal_sha="another")
 
 
 # What must break does
@@ -110,26 +114,30 @@ def replace_sha(result: Any) -> Any:
 @pytest.mark.parametrize("name", BUGS)
 def test_a_planted_bug_is_caught(name: str) -> None:
     first = BUG_SEEDS.get(name, 0)
-    caught = catch(name, range(first, first + 4))
+    caught = catch(name, range(first, first + 1))
     assert caught.invariant in caught.wanted, caught
 
 
-def test_a_planted_bug_leaves_nothing_behind() -> None:
-    before = rehearse(0)
-    catch("a position is turned in one order", range(1))
-    after = rehearse(0)
-    assert after.breaches == []
-    assert after.journal_sha == before.journal_sha
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_leaves_nothing_behind(name: str) -> None:
+    bug = BUGS[name]
+    places = [(target, attribute) for target, attribute, _ in bug.changes()]
+    before = [getattr(*place) for place in places]
+    with planted(bug):
+        assert [getattr(*place) for place in places] != before
+    assert [getattr(*place) for place in places] == before
 
 
 @pytest.fixture(scope="module")
 def record() -> Record:
     """Return what is left of a rehearsal that ends with a position."""
-    for seed in range(20):
+    for seed in range(RECORD_SEED, RECORD_SEED + 20):
         found = Rehearsal(draw_plan(seed, BARS)).play()
-        if found.amount and not found.stops and check(found, Tally()) == []:
+        tally = Tally()
+        is_sound = check(found, tally) == []
+        if is_sound and found.amount and not found.stops and tally.looked["I5 the day's loss"]:
             return found
-    raise AssertionError("no rehearsal ends with a position and without a stop")
+    raise AssertionError("no rehearsal ends with a position, without a stop, and knows how the day began")
 
 
 def broken(record: Record, **changes: Any) -> set[str]:
@@ -156,10 +164,12 @@ def damaged(record: Record, name: str) -> dict[str, Any]:
         "I3 frozen while unknown": {"states": {**record.states, other: [(1, "PLANNED"), (before, "UNKNOWN")]}},
         "I4 within the caps": {"cap": D(1)},
         "I5 only out after a stop": {"stops": [(before, "KILL")]},
+        "I5 the day's loss": {"state": with_other_day(state)},
         "I6 no turn in one order": {"fills": [record.fills[0]._replace(amount=D(9)), *record.fills[1:]]},
         "I8 decided once": {"lines": [*lines[: decided + 1], *lines[decided:]]},
         "I9 client ids": {"asked": [*record.asked, asked]},
         "I10 natural keys": {"keys": {("fill", SYMBOL, 1): 2}},
+        "I11 silent while banned": {"asked": [banned(asked), replace(asked, sent_ms=asked.sent_ms + 10_000)]},
         "I11 never hot": {"asked": [*record.asked, *[asked] * 30]},
         "I13 transitions": {"states": {**record.states, other: [(1, "PLANNED"), (2, "SENT"), (3, "ABSENT")]}},
         "C1 same account": {"amount": record.amount + 1},
@@ -174,6 +184,18 @@ def damaged(record: Record, name: str) -> dict[str, Any]:
         "L2 decides again": {"lines": lines[:decided]},
     }
     return changes[name]
+
+
+def banned(asked: Asked) -> Asked:
+    """Return a request whose answer tells of a ban of a minute, and is read."""
+    end = asked.sent_ms + 60_000
+    return replace(asked, status=418, told_ms=asked.sent_ms, banned_until_ms=end, is_untold=False)
+
+
+def with_other_day(state: Any) -> Any:
+    """Return a state whose day began with another equity."""
+    done = state.performance
+    return replace(state, performance=replace(done, day_opening_equity=done.day_opening_equity + 1))
 
 
 def with_intent_sent(state: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Final
 
 from rl_trader.live.core.events import Decided
 from rl_trader.live.core.words import IntentState
+from rl_trader.rehearsal.deeds import COARSE_TICK
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.stage import digest
 from rl_trader.rehearsal.tally import Tally
@@ -94,7 +95,7 @@ def guarded(record: Record, tally: Tally) -> Iterator[str]:
             yield f"stop {stop.client_algo_id} does not close the position of {record.amount}"
         assert record.conduct.stop_loss is not None
         level = record.entry_price * (1 - record.conduct.stop_loss.copy_sign(record.amount))
-        if abs((stop.request.trigger_price or _ZERO) - level) > 2 * record.conduct.tick_size:
+        if abs((stop.request.trigger_price or _ZERO) - level) > 2 * COARSE_TICK:
             yield f"stop {stop.client_algo_id} waits for {stop.request.trigger_price}, and {level} is wanted"
 
 

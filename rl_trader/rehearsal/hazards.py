@@ -1,4 +1,4 @@
-"""What may happen to the trader's process: it is killed at a named point, and whatever waits goes on in any order.
+"""What may happen to the trader's process: it is killed, its clock jumps, and whatever waits goes on in any order.
 
 The points are where a process can end between two things that cannot be undone together: before and after an entry of
 the journal, before a request leaves, after it was answered and before the answer is read, before an event is taken.
@@ -32,19 +32,29 @@ class Kill:
         return self.point == point and self.since_ms <= now_ms < self.until_ms
 
 
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """A jump of the machine's clock; one that goes on evenly stands still while the machine is suspended."""
+
+    time_ms: int
+    by_ms: int
+
+
 @dataclass(slots=True)
 class Hazards:
-    """The kills of a run, and its chance.
+    """The kills of a run, the jumps of its clock, and its chance.
 
     Args:
         now_ms: The market's time.
         kills: In any order.
         seed: Of the pauses.
+        clock_steps: In any order.
     """
 
     now_ms: Callable[[], int]
     kills: Sequence[Kill] = ()
     seed: int = 0
+    clock_steps: Sequence[ClockStep] = ()
     is_dead: bool = False
     down_until_ms: int = 0
     killed: list[str] = field(default_factory=list)  # points, as they came
@@ -82,6 +92,12 @@ class Hazards:
         now = self.now_ms()
         times = (k.since_ms for k in self._left if k.point == ANY_MOMENT and now < k.until_ms)
         return min(times, default=None)
+
+    @property
+    def clock_step_ms(self) -> int:
+        """By how much the machine's clock has jumped so far."""
+        now = self.now_ms()
+        return sum(step.by_ms for step in self.clock_steps if step.time_ms <= now)
 
     def begin(self) -> None:
         """Let there be a process again."""

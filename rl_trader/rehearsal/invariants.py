@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from rl_trader.rehearsal import convergence, safety
+from rl_trader.rehearsal.day import day_opening
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.tally import Breach, Tally
 
@@ -18,11 +19,13 @@ CHECKERS: Final[Mapping[str, Checker]] = {
     "I3 frozen while unknown": safety.frozen_while_unknown,
     "I4 within the caps": safety.within_caps,
     "I5 only out after a stop": safety.only_out_after_a_stop,
+    "I5 the day's loss": day_opening,
     "I6 no turn in one order": safety.no_turn_in_one_order,
     "I8 decided once": safety.decided_once,
     "I9 client ids": safety.client_ids,
     "I10 natural keys": safety.natural_keys,
     "I11 never hot": safety.never_hot,
+    "I11 silent while banned": safety.silent_while_banned,
     "I13 transitions": safety.transitions,
     "C1 same account": convergence.same_account,
     "C2 same money": convergence.same_money,

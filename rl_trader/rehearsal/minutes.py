@@ -31,6 +31,8 @@ ACCOUNT: Final = "main"
 START_MS: Final = 1_704_065_400_000  # 2023-12-31T23:30Z
 BAR_MS: Final = MS_PER_MINUTE
 BALANCE: Final = 10_000.0  # USDT
+LEVERAGE: Final = 20  # which an account has at first
+MARGIN_TYPE: Final = "CROSSED"  # likewise
 
 _FUNDING_MS: Final = 8 * 60 * MS_PER_MINUTE
 _FIRST_PRICE: Final = 50_000.0

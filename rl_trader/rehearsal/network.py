@@ -27,6 +27,8 @@ ALGO_ORDER: Final = "POST /fapi/v1/algoOrder"
 
 _LAGGING: Final = ("GET /fapi/v1/userTrades", "GET /fapi/v1/income")
 _OK: Final = 200
+_BANNED: Final = 418
+_MS_PER_S: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -40,6 +42,9 @@ class Asked:
     is_journalled: bool  # whether its client id was in the journal; of orders alone
     num_arrivals: int = 0  # times that it reached the exchange
     status: int | None = None  # of the exchange's answer, whether or not it came back
+    told_ms: int | None = None  # when an answer came back
+    banned_until_ms: int | None = None  # as the answer that came back says
+    is_untold: bool = True  # whether nobody was there any more to read the answer
 
     @property
     def is_order(self) -> bool:
@@ -102,8 +107,10 @@ class Network:
             self._venue.on_tick.append(lambda: faults.on_time(self._venue.market_ms()))
         self._tasks: set[asyncio.Task[Outcome]] = set()
 
-    def send(self, request: Request, num_journalled: int, client_ids: set[str]) -> "asyncio.Task[Outcome]":
-        """Let a request be on its way, and return what will come back.
+    def send(
+        self, request: Request, num_journalled: int, client_ids: set[str]
+    ) -> "tuple[Asked, asyncio.Task[Outcome]]":
+        """Let a request be on its way, and return it with what will come back.
 
         Args:
             request: Which.
@@ -125,7 +132,7 @@ class Network:
         task = asyncio.create_task(self._carry(request, asked))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
+        return asked, task
 
     async def _carry(self, request: Request, asked: Asked) -> Outcome:
         def arrive(arrived: Request) -> Response:
@@ -137,7 +144,16 @@ class Network:
         await self._travel()
         outcome = arrive(request) if self._faults is None else await self._faults.intercept(request, arrive)
         await self._travel()
+        self._note(asked, outcome)
         return outcome
+
+    def _note(self, asked: Asked, outcome: Outcome) -> None:
+        """Note what an answer tells who waits for it."""
+        if not isinstance(outcome, Response):
+            return
+        asked.told_ms = self._venue.market_ms()
+        if outcome.status == _BANNED and (wait_s := outcome.headers.get("Retry-After")) is not None:
+            asked.banned_until_ms = asked.told_ms + int(wait_s) * _MS_PER_S
 
     async def _travel(self) -> None:
         if self._conditions.latency_ms:

@@ -1,5 +1,6 @@
 """The person beside the trader: asks it to stop, and clears stops after having looked."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class Operator:
     wishes: Sequence[Wish] = ()
     resume_after_ms: int | None = None
     _left: list[Wish] = field(init=False)
+    done: Counter[str] = field(default_factory=Counter)
     _stopped_ms: int | None = None  # since when it is known to be stopped
 
     def __post_init__(self) -> None:
@@ -53,10 +55,13 @@ class Operator:
             events += self._done(self._left.pop(0), now_ms, state)
         if not events and self._is_patient(now_ms):
             events.append(Resumed(t_ms=now_ms, reason="looked at it", by=NAME))
+            self.done["operator: RESUME"] += 1
             self._stopped_ms = None
         return events
 
     def _done(self, wish: Wish, now_ms: int, state: State) -> list[Event]:
+        if wish.kind != "RESUME" or state.is_stopped:
+            self.done[f"operator: {wish.kind}"] += 1
         if wish.kind == "RESUME":
             return [Resumed(t_ms=now_ms, reason="as planned", by=NAME)] if state.is_stopped else []
         return [StopAsked(t_ms=now_ms, kind=wish.kind, reason="as planned", by=NAME)]

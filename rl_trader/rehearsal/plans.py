@@ -7,17 +7,18 @@ faults are those of a plan file of the local exchange (docs/faults.md). Times in
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from rl_trader.rehearsal.hazards import ANY_MOMENT, Kill
+from rl_trader.rehearsal.deeds import Json, calm_deeds, draw_deeds, lasts_ms
+from rl_trader.rehearsal.hazards import ANY_MOMENT, ClockStep, Kill
 from rl_trader.rehearsal.market_line import Silence
-from rl_trader.rehearsal.minutes import ACCOUNT, BAR_MS, START_MS, SYMBOL
+from rl_trader.rehearsal.minutes import BAR_MS, START_MS
 from rl_trader.rehearsal.network import Conditions
 from rl_trader.rehearsal.operator import Wish
 
-Json = dict[str, Any]
 QUIET_BARS: Final = 14  # at the end, without faults
-POLLS_MS: Final = (15_000, 30_000)
+CALM: Final = "calm"  # begins the names of what ends the faults
+POLLS_MS: Final = (15_000, 30_000, 30_000, 30_000)
 
 _MINUTE: Final = 60_000
 _ORDER: Final = "POST /fapi/v1/order"
@@ -85,9 +86,12 @@ class Plan:
     num_bars: int
     faults_end_ms: int
     faults: tuple[Json, ...]
+    calm: tuple[Json, ...]  # takes back in the end what was changed by hand
     kills: tuple[Kill, ...]
+    clock_steps: tuple[ClockStep, ...]
     silences: tuple[Silence, ...]
     late: Mapping[int, int]  # by a bar's open time: how long after its close it is told
+    revised: frozenset[int]  # open times of bars that are told with other numbers later
     wishes: tuple[Wish, ...]
     resume_after_ms: int | None
     poll_ms: int
@@ -100,8 +104,10 @@ class Plan:
         return START_MS + self.num_bars * BAR_MS - BAR_MS // 4
 
     def named_faults(self) -> list[Json]:
-        """Return the faults, each with a name."""
-        return [{**fault, "name": f"fault {number}"} for number, fault in enumerate(self.faults)]
+        """Return the faults and what ends them, each with a name."""
+        named = ((f"fault {number}", fault) for number, fault in enumerate(self.faults))
+        calm = ((f"{CALM} {number}", fault) for number, fault in enumerate(self.calm))
+        return [{**fault, "name": name} for name, fault in (*named, *calm)]
 
 
 def draw_plan(seed: int, num_bars: int) -> Plan:
@@ -113,16 +119,18 @@ def draw_plan(seed: int, num_bars: int) -> Plan:
     calls = [_call_fault(chance, end) for _ in range(chance.randint(0, 4))]
     calls += _amnesia(chance, end) if chance.random() < _AMNESIA else []
     frames = [_frame_fault(chance, end) for _ in range(chance.choice((0, 0, 1, 2)))]
-    deeds = [_deed(chance, span) for _ in range(hours * chance.choice((0, 0, 1, 2, 3)))]
-    calm = {"on": {"time": end}, "do": {"action": "other_hand", "change": "cancel", **_SELF, "orders": "ordinary"}}
+    deeds = [each for _ in range(hours * chance.choice((0, 0, 1, 2, 3))) for each in draw_deeds(chance, span)]
     return Plan(
         seed=seed,
         num_bars=num_bars,
         faults_end_ms=end,
-        faults=(*calls, *frames, *deeds, calm),
+        faults=(*calls, *frames, *deeds),
+        calm=tuple(calm_deeds(end)),
         kills=tuple(_kill(chance, span) for _ in range(hours * chance.choice((0, 1, 2, 4)))),
         silences=tuple(_silence(chance, span) for _ in range(hours * chance.choice((0, 0, 1, 2)))),
+        clock_steps=tuple(_clock_step(chance, span) for _ in range(hours * chance.choice((0, 0, 0, 1)))),
         late=_late(chance, num_bars),
+        revised=frozenset(START_MS + chance.randrange(num_bars - QUIET_BARS) * BAR_MS for _ in range(_few(chance))),
         wishes=(*(_wish(chance, span) for _ in range(hours * chance.choice((0, 0, 1, 2)))), *_calm(chance, end)),
         resume_after_ms=chance.choice((_MINUTE, 3 * _MINUTE, 3 * _MINUTE, 3 * _MINUTE, None)),
         poll_ms=chance.choice(POLLS_MS),
@@ -136,16 +144,13 @@ def draw_plan(seed: int, num_bars: int) -> Plan:
     )
 
 
-_SELF: Final = {"account": ACCOUNT, "symbol": SYMBOL}
-
-
 # Calls
 
 
 def _call_fault(chance: Random, end_ms: int) -> Json:
     make, endpoints = chance.choice(_CALL_FAULTS)
     action = make(chance)
-    until = end_ms - _lasts_ms(action)
+    until = end_ms - lasts_ms(action)
     trigger: Json = {"endpoint": chance.choice(endpoints), "until": until, "probability": chance.choice(_CHANCES)}
     if action["action"] in ("ban", "rate_limit"):
         trigger |= {"most": chance.randint(1, 3)}
@@ -207,6 +212,7 @@ _CALL_FAULTS: Final[tuple[tuple[Callable[[Random], Json], tuple[str, ...]], ...]
     (_rate_limit, _ANY_CALL),
     (lambda chance: {"action": "ban", "for_ms": chance.choice((5_000, 60_000, 130_000))}, _ANY_CALL),
     (lambda chance: {"action": "timestamp", "code": chance.choice((-1021, -5028))}, _ANY_CALL),
+    (lambda chance: {"action": "clock_skew", "ms": chance.choice((-8_000, 1_500, 5_000))}, ("GET /fapi/v1/time",)),
     (lambda chance: {"action": "partial_fill", "fraction": chance.choice(("0.2", "0.5"))}, (_ORDER,)),
     (lambda chance: {"action": "forget_order", "for_ms": chance.choice((2_000, 20_000, 90_000))}, (_ORDER, _ALGO)),
 )
@@ -227,72 +233,11 @@ def _frame_fault(chance: Random, end_ms: int) -> Json:
     action = chance.choice(actions)
     trigger: Json = {
         "event": chance.choice(_EVENTS),
-        "until": end_ms - _lasts_ms(action),
+        "until": end_ms - lasts_ms(action),
         "probability": chance.choice(_CHANCES),
         "most": chance.randint(1, 20),
     }
     return {"on": trigger, "do": action}
-
-
-def _lasts_ms(action: Json) -> int:
-    """Return for how long an action goes on."""
-    return max(int(action.get(name) or 0) for name in ("for_ms", "ms"))
-
-
-# Deeds
-
-
-def _deed(chance: Random, span: tuple[int, int]) -> Json:
-    action = chance.choice(_DEEDS)(chance)
-    return {"on": {"time": chance.randrange(span[0], span[1] - _lasts_ms(action))}, "do": action}
-
-
-def _mute(chance: Random) -> Json:
-    return {"action": "mute", "stream": f"user:{ACCOUNT}", "for_ms": chance.choice((10_000, 60_000, 300_000))}
-
-
-def _mute_all(chance: Random) -> Json:
-    return {"action": "mute", "for_ms": chance.choice((10_000, 60_000, 300_000))}
-
-
-def _expire(chance: Random) -> Json:
-    return {"action": "expire_listen_key", "account": ACCOUNT, "tell": chance.random() < 0.5}  # noqa: PLR2004
-
-
-def _other_order(chance: Random) -> Json:
-    side = chance.choice(("BUY", "SELL"))
-    order: Json = {"action": "other_hand", "change": "order", **_SELF, "side": side, "quantity": "0.020"}
-    if chance.random() < 0.5:  # noqa: PLR2004
-        return order | {"type": "MARKET"}
-    return order | {"type": "LIMIT", "price": "49000.0" if side == "BUY" else "51000.0"}
-
-
-_DEEDS: Final[tuple[Callable[[Random], Json], ...]] = (
-    _mute,
-    _mute_all,
-    lambda _: {"action": "disconnect"},
-    _expire,
-    _expire,
-    lambda chance: {"action": "forget_orders", "account": ACCOUNT, "for_ms": chance.choice((5_000, 60_000))},
-    lambda chance: {
-        "action": "thin_book",
-        "symbol": SYMBOL,
-        "amount": "0.030",
-        "for_ms": chance.choice((9_000, 90_000)),
-    },
-    lambda _: {"action": "liquidate", **_SELF},
-    lambda chance: {"action": "halt", "symbol": SYMBOL, "for_ms": chance.choice((5_000, 70_000, 150_000))},
-    lambda chance: {"action": "other_hand", "change": "leverage", **_SELF, "leverage": chance.choice((2, 5, 50))},
-    _other_order,
-    lambda _: {"action": "other_hand", "change": "close", **_SELF},
-    lambda _: {"action": "other_hand", "change": "cancel", **_SELF},
-    lambda chance: {
-        "action": "other_hand",
-        "change": "transfer",
-        "account": ACCOUNT,
-        "amount": chance.choice(("150", "-90")),
-    },
-)
 
 
 # The trader's process, its market and its operator
@@ -307,6 +252,14 @@ def _kill(chance: Random, span: tuple[int, int]) -> Kill:
 def _silence(chance: Random, span: tuple[int, int]) -> Silence:
     since = chance.randrange(*span)
     return Silence(since, min(since + chance.choice((3_000, 9_000, 80_000)), span[1]))
+
+
+def _clock_step(chance: Random, span: tuple[int, int]) -> ClockStep:
+    return ClockStep(chance.randrange(*span), chance.choice((-20_000, -4_000, 2_500, 6_000)))
+
+
+def _few(chance: Random) -> int:
+    return chance.choice((0, 0, 0, 0, 0, 1, 2))
 
 
 def _late(chance: Random, num_bars: int) -> dict[int, int]:

@@ -14,6 +14,7 @@ from rl_trader.live.core import answering, bookkeeping, deciding, guarding, reco
 from rl_trader.live.core.commands import Cancel, Command, Place, SetTimer
 from rl_trader.live.core.events import FillSeen, Queried, Started
 from rl_trader.live.core.intents import Intent, client_id
+from rl_trader.live.core.risk import Performance
 from rl_trader.live.core.state import State
 from rl_trader.live.core.words import IntentState
 from rl_trader.live.journal.rows import NewEvent
@@ -200,6 +201,17 @@ def _forget_the_halt() -> Changes:
     return [(step, "start", start)]
 
 
+def _forget_the_loss() -> Changes:
+    """Begin anew without the day's loss and the peak."""
+    begin = reconciling.start
+
+    def start(state: State, event: Started) -> list[Command]:
+        state.performance = Performance()
+        return begin(state, event)
+
+    return [(step, "start", start)]
+
+
 # Bars, streams and turns
 
 
@@ -244,6 +256,7 @@ BUGS: Final[Mapping[str, Bug]] = {
     "an order counts as absent at the first answer": Bug(_trust_the_first_answer, ("C5 nothing open-ended",)),
     "the stop is forgotten after a further fill": Bug(_forget_the_stop, ("C4 guarded", "C4 never bare")),
     "a halt is forgotten at a restart": Bug(_forget_the_halt, ("I5 only out after a stop",)),
+    "the day's loss is forgotten at a restart": Bug(_forget_the_loss, ("I5 the day's loss",)),
     "an open bar is decided upon": Bug(_decide_on_an_open_bar, ("I8 decided once",)),
     "a stale stream of the account is kept": Bug(_keep_a_stale_stream, ("C11 hears",)),
     "a position is turned in one order": Bug(_turn_in_one_order, ("I6 no turn in one order",)),

@@ -18,10 +18,18 @@ from rl_trader.local_exchange.market.happenings import BarClosed, Happening
 from rl_trader.rehearsal.hazards import Hazards
 from rl_trader.rehearsal.invariants import check
 from rl_trader.rehearsal.market_line import MarketLine
-from rl_trader.rehearsal.minutes import ACCOUNT, BAR_MS, START_MS, SYMBOL, minute_exchange
+from rl_trader.rehearsal.minutes import (
+    ACCOUNT,
+    BAR_MS,
+    LEVERAGE,
+    MARGIN_TYPE,
+    START_MS,
+    SYMBOL,
+    minute_exchange,
+)
 from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.operator import Operator
-from rl_trader.rehearsal.plans import Plan, draw_plan
+from rl_trader.rehearsal.plans import CALM, Plan, draw_plan
 from rl_trader.rehearsal.policies import CAP, CAPS, STOP_LOSS, TAKE_PROFIT, decide
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.stage import Stage
@@ -69,17 +77,21 @@ class Rehearsal:
             stop_loss=STOP_LOSS,
             take_profit=TAKE_PROFIT if plan.has_take_profit else None,
             poll_ms=plan.poll_ms,
+            leverage=LEVERAGE,
+            margin_type=MARGIN_TYPE,
         )
         self._gate = gate_of(RiskGate(CAPS), contract)
+        self._line = MarketLine(venue, SYMBOL, plan.silences, plan.late, plan.revised)
+        self._operator = Operator(plan.wishes, plan.resume_after_ms)
         self.stage = Stage(
             self._assembly,
             self._conduct,
             decide=partial(decide, plan.seed),
             gate=self._gate,
-            hazards=Hazards(venue.market_ms, plan.kills, plan.seed + 1),
+            hazards=Hazards(venue.market_ms, plan.kills, plan.seed + 1, plan.clock_steps),
             network=Network(self._assembly, clock, self._faults, plan.conditions),
-            line=MarketLine(venue, SYMBOL, plan.silences, plan.late),
-            operator=Operator(plan.wishes, plan.resume_after_ms),
+            line=self._line,
+            operator=self._operator,
         )
 
     def _hear(self, happening: Happening) -> None:
@@ -105,7 +117,6 @@ class Rehearsal:
     def _record(self, failure: str) -> Record:
         stage, trader = self.stage, self._assembly.venue.trader(ACCOUNT)
         held = trader.books.positions.get(SYMBOL)
-        kinds = {fault["name"]: _kind(fault) for fault in self.plan.named_faults()}
         return Record(
             orders=tuple(trader.orders.values()),
             algo_orders=tuple(trader.algo_orders.values()),
@@ -135,9 +146,16 @@ class Rehearsal:
             is_up=stage.is_up,
             alerts=tuple(stage.alerts),
             failure=failure,
-            fired=Counter(kinds[entry.fault] for entry in self._faults.log.entries),
+            fired=self._fired(),
             killed=tuple(stage.hazards.killed),
         )
+
+    def _fired(self) -> Counter[str]:
+        """Count what has really gone wrong, by its kind."""
+        kinds = {fault["name"]: _kind(fault) for fault in self.plan.named_faults()}
+        fired = Counter(kinds[entry.fault] for entry in self._faults.log.entries if not entry.fault.startswith(CALM))
+        fired["process: clock jumps"] = len(self.plan.clock_steps)
+        return +(fired + self._line.told + self._operator.done)
 
 
 def _words(error: BaseException) -> str:

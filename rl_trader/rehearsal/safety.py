@@ -21,6 +21,7 @@ CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 WINDOW_MS: Final = 10_000
 MOST_ORDERS: Final = 20  # in that time
 MOST_REQUESTS: Final = 150  # in that time
+ROUNDED_MS: Final = 1_000  # by which the end of a ban is told too late
 
 _ZERO: Final = Decimal(0)
 _NEXT: Final[Mapping[str, str]] = {  # the transitions of an order, written down once more
@@ -159,6 +160,17 @@ def never_hot(record: Record, tally: Tally) -> Iterator[str]:
             if last - first < WINDOW_MS:
                 yield f"more than {most} {what} left between {first} and {last}"
                 break
+
+
+def silent_while_banned(record: Record, tally: Tally) -> Iterator[str]:
+    """While the address is banned, and the trader was told, nothing is asked; not even after a restart."""
+    for ban in record.asked:
+        if ban.banned_until_ms is None or ban.told_ms is None or ban.is_untold:
+            continue
+        tally.look()
+        asked = [a for a in record.asked if ban.told_ms < a.sent_ms < ban.banned_until_ms - ROUNDED_MS]
+        if asked:
+            yield f"{asked[0].name} was asked at {asked[0].sent_ms}, in a ban until {ban.banned_until_ms}"
 
 
 def client_ids(record: Record, tally: Tally) -> Iterator[str]:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
+from rl_trader.live.bans import banned
 from rl_trader.live.calls import Calls
+from rl_trader.live.clock_keeping import keep_clock
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.deciding import Gate
 from rl_trader.live.core.events import BarClosed, Decided, Event, Started
@@ -24,7 +26,7 @@ from rl_trader.live.exchange.rest import RECV_WINDOW_MS, Rest
 from rl_trader.live.exchange.secrets import Credentials, Secret
 from rl_trader.live.exchange.server_clock import Sample, ServerClock
 from rl_trader.live.exchange.venue import Venue
-from rl_trader.live.reading import user_events
+from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
 from rl_trader.live.trader import Trader
@@ -92,17 +94,22 @@ class Stage:
         self.trader = self._new_trader()
 
     def _make_rest(self, assembly: Assembly) -> Rest:
-        clock = ServerClock(self.venue.session_ms)
+        clock = ServerClock(self._local_ms)
         now = self.venue.session_ms()
         clock.set_by([Sample(now, now, now)])
         key = assembly.keys[0]
-        return Rest(
+        rest = Rest(
             Venue.paper(ADDRESS, ADDRESS.replace("http", "ws")),
             MemoryWire(self.network, self.journal, self.hazards),
             clock,
             redactor=Redactor(),
             credentials=Credentials(key=Secret(key.key), secret=Secret(key.secret)),
         )
+        rest.tell_ban = lambda until_ms: self._happen(banned(until_ms, self._now(), self._now()))
+        return rest
+
+    def _local_ms(self) -> int:
+        return self.venue.session_ms() + self.hazards.clock_step_ms
 
     # The trader's life
 
@@ -117,15 +124,16 @@ class Stage:
         self.epoch += 1
         self.hazards.begin()
         self.is_up, self.is_user_stream_up = True, False
-        self._rest.budget = Budget()
         self.trader = self._new_trader()
         for event in self.journal.events():
             self.trader.core.step(event)
+        self._rest.budget = Budget(banned_until_ms=self.trader.core.state.banned_until_ms)
         await self.trader.__aenter__()
         self._line.begin()
         self._happen(Started(t_ms=self._now(), epoch=self.epoch))
         self._stream = user_stream(self._dialer, self._rest, self._take_account, self._clock, self.epoch)
-        self._tasks = [asyncio.create_task(run) for run in (self._stream.run(), self.trader.watch())]
+        works = (self._stream.run(), self.trader.watch(), keep_clock(self._rest, self._clock))
+        self._tasks = [asyncio.create_task(work) for work in works]
         await self._settle()
 
     async def kill(self) -> None:
@@ -143,7 +151,7 @@ class Stage:
         calls = Calls(
             self._rest,
             self._conduct.symbol,
-            now_ms=self._now,
+            now_ms=self._rest.clock.now_ms,
             recv_window_ms=RECV_WINDOW_MS,
             stop_on_mark=True,
             is_user_stream_healthy=lambda: self.is_user_stream_up,
@@ -264,7 +272,12 @@ class Stage:
     async def _take_account(self, item: UserItem) -> None:
         match item:
             case UserEvent():
-                for event in user_events(item.payload, self._conduct.symbol):
+                try:
+                    events = user_events(item.payload, self._conduct.symbol)
+                except UnreadableError:
+                    self.trader.fire("poll", self._now())
+                    return
+                for event in events:
                     self._happen(event)
             case AccountGap():
                 self.is_user_stream_up = True

@@ -41,13 +41,16 @@ class MemoryWire:
             headers={key.lower(): value for key, value in request.headers.items()},
             address=ADDRESS,
         )
-        task = self._network.send(sent, len(self._journal), self._journal.client_ids)
+        asked, task = self._network.send(sent, len(self._journal), self._journal.client_ids)
         alarm = self._network.clock.alarm(PATIENCE_MS)
         await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
         alarm.cancel()
         await self._pause()
         self._hazards.at(f"before reading the answer to {name}")
-        return _answer(task.result()) if task.done() else WireAnswer(failure="TimeoutError")
+        if not task.done():
+            return WireAnswer(failure="TimeoutError")
+        asked.is_untold = False
+        return _answer(task.result())
 
     async def _pause(self) -> None:
         turns = self._hazards.pauses()
