@@ -131,7 +131,7 @@ def _why_not_any_more(state: State, event: Decided) -> str | None:
 
 def _leg(state: State, open_ms: int, purpose: Purpose, amount: Decimal) -> Intent:
     return Intent(
-        client_id=client_id(state.epoch, str(open_ms), purpose.value, 1),
+        client_id=client_id(state.epoch, str(open_ms), purpose.value, 1, state.tag),
         decision=str(open_ms),
         leg=purpose.value,
         attempt=1,

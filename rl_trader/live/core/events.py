@@ -14,7 +14,8 @@ class Started:
     """The process has begun, or begun again; nothing is known of what happened since."""
 
     t_ms: int
-    epoch: int  # number of the instance on this account
+    epoch: int  # number of the start by this journal
+    tag: str = ""  # by which its client ids are told from those of another journal's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ def _on_tick(level: Decimal, tick_size: Decimal, *, is_long: bool) -> Decimal:
 def _intent(state: State, purpose: Purpose, trigger_price: Decimal) -> Intent:
     number = state.next_guard()
     intent = Intent(
-        client_id=client_id(state.epoch, f"guard {number}", purpose.value, 1),
+        client_id=client_id(state.epoch, f"guard {number}", purpose.value, 1, state.tag),
         decision=f"guard {number}",
         leg=purpose.value,
         attempt=1,
@@ -85,7 +85,7 @@ def flatten(state: State, why: str) -> list[Command]:
         return []
     number = state.next_guard()
     intent = Intent(
-        client_id=client_id(state.epoch, f"flatten {number}", Purpose.FLATTEN.value, 1),
+        client_id=client_id(state.epoch, f"flatten {number}", Purpose.FLATTEN.value, 1, state.tag),
         decision=f"flatten {number}",
         leg=Purpose.FLATTEN.value,
         attempt=1,

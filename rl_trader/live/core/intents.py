@@ -75,17 +75,28 @@ class Intent:
         return replace(self, state=state, **changes)  # type: ignore[arg-type]
 
 
-def client_id(epoch: int, decision: str, leg: str, attempt: int) -> str:
+def client_id(epoch: int, decision: str, leg: str, attempt: int, tag: str = "") -> str:
     """Return the client id of one attempt at one leg of a decision: at most 36 of the letters that may be used.
 
     Args:
-        epoch: Number of the instance on this account.
+        epoch: Number of the start by this journal.
         decision: What it carries out.
         leg: Which order of it.
         attempt: From 1; the next only when the last is proved to be over.
+        tag: Of the start, by chance, since another journal has the same numbers; 6 letters at most.
     """
     digest = hashlib.blake2b(f"{decision} {leg}".encode(), digest_size=_DIGEST_BYTES).digest()
-    return f"{PREFIX}{epoch:x}-{b32encode(digest).decode().lower()}-{attempt:x}"
+    return f"{instance_name(epoch, tag)}-{b32encode(digest).decode().lower()}-{attempt:x}"
+
+
+def instance_name(epoch: int, tag: str) -> str:
+    """Return what the client ids of a start begin with."""
+    return f"{PREFIX}{epoch:x}.{tag}" if tag else f"{PREFIX}{epoch:x}"
+
+
+def instance_of(client_order_id: str) -> str:
+    """Return what stands for the instance in a client id of this program's."""
+    return client_order_id.partition("-")[0]
 
 
 def epoch_of(client_order_id: str) -> int | None:
@@ -94,6 +105,6 @@ def epoch_of(client_order_id: str) -> int | None:
     if not head.startswith(PREFIX) or client_order_id.count("-") != 2:  # noqa: PLR2004
         return None
     try:
-        return int(head.removeprefix(PREFIX), 16)
+        return int(head.removeprefix(PREFIX).partition(".")[0], 16)
     except ValueError:
         return None

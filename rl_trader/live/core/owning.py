@@ -6,7 +6,7 @@ orders of its own, whose client ids say so: on a liquidation, to reduce somebody
 
 from rl_trader.live.core.commands import Alert, Command, QueryNumber
 from rl_trader.live.core.events import FillSeen, OrderSeen
-from rl_trader.live.core.intents import epoch_of
+from rl_trader.live.core.intents import epoch_of, instance_of
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
 
@@ -21,21 +21,36 @@ GIVEN_UP_MS = 3_600_000  # after which whose an order was is asked no more
 
 def why_foreign(state: State, client_id: str) -> str | None:
     """Return whose an order is that is not this instance's, nor an older one's."""
-    epoch = epoch_of(client_id)
-    if epoch is None:
+    if epoch_of(client_id) is None:
         forced = next((what for begin, what in FORCED.items() if client_id.startswith(begin)), None)
         return forced or f"order {client_id} on the account is not this program's"
-    if epoch > state.epoch:
-        return f"order {client_id} is of a newer instance; only one may trade an account"
+    if is_of_other_instance(state, client_id):
+        return f"order {client_id} is of another instance or journal; only one may trade an account"
     return None
+
+
+def is_of_other_instance(state: State, client_id: str) -> bool:
+    """Return whether an order is of this program, of no start by this journal, and a person has not looked at it."""
+    is_own = epoch_of(client_id) is None or instance_of(client_id) in state.instances
+    return not is_own and client_id not in state.looked_at
+
+
+def stop_beside(state: State, client_id: str) -> list[Command]:
+    """Stop beside an order, if it is not this instance's, nor an older one's."""
+    why = why_foreign(state, client_id)
+    if why is None:
+        return []
+    if is_of_other_instance(state, client_id) and client_id not in state.foreign:
+        state.foreign.append(client_id)
+    return halt(state, why)
 
 
 def note_owner(state: State, client_id: str) -> list[Command]:
     """Stop beside an order that is not this program's."""
     why = why_foreign(state, client_id)
-    if why is None:
-        return []
-    return [Alert(why)] if state.is_stopped else halt(state, why)
+    was_stopped = state.is_stopped
+    commands = stop_beside(state, client_id)
+    return [Alert(why)] if why is not None and was_stopped else commands
 
 
 def note_trade(state: State, fill: FillSeen) -> list[Command]:

@@ -12,8 +12,8 @@ from rl_trader.live.core.commands import Alert, Cancel, Command, ReadAccount, Re
 from rl_trader.live.core.deciding import Gate
 from rl_trader.live.core.events import Snapshot, SnapshotFailed, Started
 from rl_trader.live.core.guarding import flatten, guard
-from rl_trader.live.core.intents import epoch_of
-from rl_trader.live.core.owning import ask_for_strangers, why_foreign
+from rl_trader.live.core.intents import epoch_of, instance_name
+from rl_trader.live.core.owning import ask_for_strangers, is_of_other_instance, stop_beside, why_foreign
 from rl_trader.live.core.settings import read_settings, read_symbol
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
@@ -28,7 +28,8 @@ UNTOLD_MS = 10_000  # after which the account's events must have told of a trade
 
 def start(state: State, event: Started) -> list[Command]:
     """Begin, or begin again: what was being sent may have arrived, and everything else is to be read."""
-    state.epoch = event.epoch
+    state.epoch, state.tag = event.epoch, event.tag
+    state.instances.append(instance_name(event.epoch, event.tag))
     state.is_reconciled, state.is_reading, state.reads_again = False, True, False
     state.differs_since_ms = None
     state.waiting.clear()
@@ -153,16 +154,18 @@ def _take_over_account(state: State, event: Snapshot) -> None:
 def _foreign_orders(state: State, event: Snapshot) -> list[Command]:
     """Stop beside orders that are nobody's here: a person's, or a second instance's."""
     for order in (*event.open_orders, *event.open_stops):
-        if (why := why_foreign(state, order.client_id)) is not None:
-            return halt(state, why)
+        if why_foreign(state, order.client_id) is not None:
+            return stop_beside(state, order.client_id)
     return []
 
 
 def _orphans(state: State, event: Snapshot) -> list[Command]:
-    """Take back what rests of an older instance, or protects nothing."""
+    """Take back what rests of an older start, or protects nothing; of another instance only if a person has looked."""
     commands: list[Command] = []
     for orders, is_conditional in ((event.open_orders, False), (event.open_stops, True)):
         for order in orders:
+            if is_of_other_instance(state, order.client_id):
+                continue
             epoch = epoch_of(order.client_id)
             intent = state.intents.get(order.client_id)
             is_wanted = order.client_id in (state.stop_id, state.take_profit_id) and state.books.amount

@@ -94,6 +94,10 @@ class State:
 
     conduct: Conduct
     epoch: int = 0
+    tag: str = ""  # of the client ids of this start
+    instances: list[str] = field(default_factory=list)  # what the client ids of all starts by this journal begin with
+    foreign: list[str] = field(default_factory=list)  # client ids of other instances, which nobody has looked at
+    looked_at: list[str] = field(default_factory=list)  # those that a person has
     now_ms: int = 0
     is_reconciled: bool = False  # whether the account was read since the start, or since something was lost
     is_reading: bool = False  # whether the account is being read

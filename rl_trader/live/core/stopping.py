@@ -33,4 +33,5 @@ def resume(state: State, event: Resumed) -> list[Command]:
     state.stop_kind, state.stop_reason = None, ""
     state.changes.append(Cleared(reason=event.reason, by=event.by))
     state.holds = state.refusals = 0
+    state.looked_at, state.foreign = state.foreign, []
     return [Alert(f"resumed: {event.reason} (by {event.by})")]
