@@ -41,7 +41,7 @@ def _row(run: RunFolder, evaluation: str) -> dict[str, Any]:
         agent, random = found["agent"], found["random"] or {}
         values: dict[str, Any] = {
             "run": run.name,
-            "algorithm": config.algo,
+            "algorithm": found["facts"].get("algorithm", config.algo),
             "seed": config.seed,
             "symbols": " ".join(found["symbols"]),
             "better_than_random": random.get("share_below"),

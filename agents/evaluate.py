@@ -1,5 +1,6 @@
 """A run's checkpoint on a period that the run did not train on."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,7 +159,7 @@ def _evaluate(
     config = run.config()
     facts = {
         "run": run.name,
-        "algorithm": config.algo,
+        "algorithm": str(checkpoint.facts.get("algorithm", config.algo)),
         "seed": str(config.seed),
         "checkpoint": which,
         "bars trained": f"{checkpoint.facts['timesteps']:,}",
@@ -179,7 +180,7 @@ def _evaluate(
     folder = run.path / "evaluation" / name
     stresses = stress(checkpoint.policy, evaluation.agent, observed, checkpoint.env.trading, evaluation.period)
     runs, daily_returns = run.path.parent, portfolio(evaluation.agent).daily_returns()
-    trial = _trial(run, market_config, daily_returns, folder, which)
+    trial = _trial(run, checkpoint, market_config, daily_returns, folder, which)
     trials = register(runs, trial)
     overfitting = overfitting_of(runs, trials, {trial.evaluation: daily_returns})
     honesty = judge(evaluation, count_trials(trials), stresses, overfitting)
@@ -195,13 +196,21 @@ def _evaluate(
     return RunEvaluation(evaluation, honesty, folder, income, optimum_share(checkpoint))
 
 
-def _trial(run: RunFolder, market: MarketConfig, daily_returns: NDArray[np.float64], folder: Path, which: str) -> Trial:
+def _trial(
+    run: RunFolder,
+    checkpoint: Checkpoint,
+    market: MarketConfig,
+    daily_returns: NDArray[np.float64],
+    folder: Path,
+    which: str,
+) -> Trial:
     """Return what this look at the period counts as; other assumptions on its funding are the same look."""
     config = run.config()
     sharpe = sharpe_ratio(daily_returns)
+    learner = json.dumps([checkpoint.facts.get("algorithm"), checkpoint.facts.get("learner")])
     return Trial(
         scope=Scope(market.symbols, market.interval, *market.test),
-        configuration=configuration_hash(config, checkpoint=which),
+        configuration=configuration_hash(config, checkpoint=which, learner=learner),
         evaluation=str(folder.relative_to(run.path.parent)),
         seed=config.seed,
         sharpe=None if sharpe is None else sharpe.ratio,

@@ -20,8 +20,8 @@ from rl_trader.contract import ContractTerms
 from rl_trader.decision import ActionMap
 from rl_trader.errors import CheckpointError, RlTraderError
 from rl_trader.features import resolve_features
-from rl_trader.network import NetworkPolicy, layers_from_arrays
 from rl_trader.observation import ObservationSchema
+from rl_trader.policies import DeployablePolicy, is_exact, policy_arrays, policy_of, policy_words
 from rl_trader.scaling import Scaling
 from rl_trader.serialise import from_json, to_json
 
@@ -37,7 +37,7 @@ TARGET_TOLERANCE: Final = 1e-6  # of a continuous target between machines; discr
 class Checkpoint:
     """A policy, and what it must be shown and may do."""
 
-    policy: NetworkPolicy
+    policy: DeployablePolicy
     env: EnvConfig  # features, account and episodes of training
     scaling: Scaling
     interval: str
@@ -73,10 +73,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     if folder.exists():
         raise CheckpointError(f"checkpoint folder {folder} exists; give another name")
     beside = folder.with_name(folder.name + ".part")
-    arrays: dict[str, NDArray[np.generic]] = {
-        f"layer_{i}.weight": layer.weight for i, layer in enumerate(checkpoint.policy.layers)
-    }
-    arrays |= {f"layer_{i}.bias": layer.bias for i, layer in enumerate(checkpoint.policy.layers)}
+    arrays = policy_arrays(checkpoint.policy)
     arrays[GOLDEN_OBSERVATIONS] = checkpoint.golden_observations
     arrays[GOLDEN_TARGETS] = checkpoint.golden_targets
     try:
@@ -92,10 +89,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _manifest(checkpoint: Checkpoint, policy_hash: str) -> dict[str, Any]:
-    policy = checkpoint.policy
     return {
         "format": FORMAT,
-        "policy": {"sha256": policy_hash, "activation": policy.activation, "head": policy.head},
+        "policy": {"sha256": policy_hash, **policy_words(checkpoint.policy)},
         "observation": {
             "sha256": schema_hash(checkpoint.schema),
             "size": checkpoint.schema.size,
@@ -124,12 +120,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                 f"checkpoint {folder} was made with features of another definition; train again with this version"
             )
         arrays = _read_arrays(folder / POLICY_FILE, manifest["policy"]["sha256"])
-        policy = NetworkPolicy(
-            layers_from_arrays(arrays),
-            manifest["policy"]["activation"],
-            manifest["policy"]["head"],
-            ActionMap(levels=env.trading.levels),
-        )
+        action_map = ActionMap(levels=env.trading.levels)
+        policy = policy_of(arrays, manifest["policy"], env.schema.size, action_map)
         checkpoint = Checkpoint(
             policy=policy,
             env=env,
@@ -191,7 +183,7 @@ def _check_consistency(checkpoint: Checkpoint, folder: Path) -> None:
     if golden.ndim != 2 or golden.shape[1] != size or checkpoint.golden_targets.shape != golden.shape[:1]:  # noqa: PLR2004
         raise CheckpointError(f"the golden observations of {folder} do not fit its policy; it is damaged")
     found = checkpoint.policy.targets(golden)
-    tolerance = 0.0 if checkpoint.policy.head == "argmax" else TARGET_TOLERANCE
+    tolerance = 0.0 if is_exact(checkpoint.policy) else TARGET_TOLERANCE
     if not np.all(np.abs(found - checkpoint.golden_targets) <= tolerance):
         raise CheckpointError(f"the policy of {folder} does not decide as it did when it was saved; it is damaged")
 

@@ -117,17 +117,47 @@ def judge(
         overfitting: Of these configurations.
     """
     total = portfolio(evaluation.agent)
-    own = total.daily_returns()
     others = {name: portfolio(results).daily_returns() for name, results in evaluation.baselines.items()}
+    return judge_returns(
+        total.daily_returns(),
+        others,
+        trials,
+        stresses=stresses,
+        break_even_fee=_break_even_fee(total),
+        overfitting=overfitting,
+    )
+
+
+def judge_returns(
+    own: NDArray[np.float64],
+    others: Mapping[str, NDArray[np.float64]],
+    trials: Trials,
+    *,
+    stresses: Mapping[str, Stressed] | None = None,
+    break_even_fee: Interval | None = None,
+    overfitting: Overfitting | None = None,
+) -> Honesty:
+    """Return what daily returns allow to conclude.
+
+    Args:
+        own: (num_days,) of the agent.
+        others: Of the baselines on the same days, by name.
+        trials: Configurations that were tried on the same market and period, this one among them.
+        stresses: The agent under other costs.
+        break_even_fee: Fraction of the notional.
+        overfitting: Of the configurations that were tried.
+    """
+    is_enough = len(own) >= MIN_DAYS
+    differences = {
+        name: mean_interval(own - other).scaled(DAYS_PER_YEAR) for name, other in others.items() if is_enough
+    }
     return Honesty(
         daily_returns=own,
-        differences={name: mean_interval(own - other).scaled(DAYS_PER_YEAR) for name, other in others.items()}
-        if len(own) >= MIN_DAYS
-        else {},
-        sharpe=sharpe_ratio(own) if len(own) >= MIN_DAYS else None,
+        differences=differences,
+        sharpe=sharpe_ratio(own) if is_enough else None,
         trials=trials,
-        break_even_fee=_break_even_fee(total),
-        stresses=stresses,
+        break_even_fee=break_even_fee,
+        stresses=stresses or {},
         overfitting=overfitting,
     )
 

@@ -25,6 +25,11 @@ from rl_trader.klines import utc
 SPARE_BARS: Final = 256  # that the test looks at beside twice the longest window
 _ADVICE: Final = "let its kernel only read, rows t - window + 1 to t"
 
+
+class LookaheadError(DataError):
+    """A feature reads what is not known at its bar, or more than it declares."""
+
+
 Signals = Mapping[str, NDArray[np.floating]]
 
 
@@ -46,7 +51,8 @@ def check_causal(
         seed: Of the noise and the random rows.
 
     Raises:
-        DataError: If a feature is found out, with its name and the bar; or if no segment is long enough.
+        LookaheadError: If a feature is found out, with its name and the bar.
+        DataError: If no segment is long enough.
     """
     rng = np.random.default_rng(seed)
     stretch = _stretch(bars, warmup_bars(features) + 1, rng)
@@ -57,6 +63,28 @@ def check_causal(
         candidates = rng.integers(feature.window - 1, len(table), max(rows - 2, 0)).tolist()
         for t in [*candidates, len(table) - 1, feature.window - 1]:
             _check_row(tested, table, columns, t, rng)
+
+
+def find_lookahead(
+    feature: Feature, bars: NDArray[np.void], signals: Signals | None = None, *, rows: int = 8, seed: int = 0
+) -> str | None:
+    """Return in a sentence what a feature knows that it must not, or None; as :func:`check_causal` tests it.
+
+    Args:
+        feature: What to test.
+        bars: (num_rows,) of BAR_DTYPE.
+        signals: Named columns, each (num_rows,).
+        rows: How many rows to test.
+        seed: Of the noise and the random rows.
+
+    Raises:
+        DataError: If no segment is long enough to test the feature.
+    """
+    try:
+        check_causal([feature], bars, signals, rows=rows, seed=seed)
+    except LookaheadError as error:
+        return str(error)
+    return None
 
 
 def _stretch(bars: NDArray[np.void], longest: int, rng: np.random.Generator) -> slice:
@@ -87,7 +115,7 @@ def _check_row(feature: Feature, bars: NDArray[np.void], signals: Signals, t: in
     untouched = bars.tobytes()
     value = _value(feature, bars, signals, t, when)
     if bars.tobytes() != untouched:
-        raise DataError(f"feature {feature.name!r} writes into the bars, at the bar of {when}; {_ADVICE}")
+        raise LookaheadError(f"feature {feature.name!r} writes into the bars, at the bar of {when}; {_ADVICE}")
     oldest = t - feature.window + 1
     noise = _noise(bars, rng)
     later = np.concatenate([bars[: t + 1], noise[t + 1 :]])
@@ -110,7 +138,7 @@ def _check_row(feature: Feature, bars: NDArray[np.void], signals: Signals, t: in
     for fault, variant, columns, row in variants:
         other = _value(feature, variant, columns, row, when)
         if value.tobytes() != other.tobytes() and not (np.isnan(value) and np.isnan(other)):
-            raise DataError(f"feature {feature.name!r} {fault}, at the bar of {when}; {_ADVICE}")
+            raise LookaheadError(f"feature {feature.name!r} {fault}, at the bar of {when}; {_ADVICE}")
 
 
 def _cut(signals: Signals, start: int, last: int) -> Signals:
@@ -121,7 +149,7 @@ def _value(feature: Feature, bars: NDArray[np.void], signals: Signals, t: int, w
     try:
         rows = compute(bars, [feature], signals, first=t, parallel=False)
     except IndexError as error:
-        raise DataError(
+        raise LookaheadError(
             f"feature {feature.name!r} reads bars beyond the table, at or after the bar of {when}; {_ADVICE}"
         ) from error
     return np.float32(rows[0, 0])

@@ -13,6 +13,7 @@ from agents.run_folder import RunFolder
 from agents.train import new_run
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EpisodeConfig
+from rl_trader.network import NetworkPolicy
 
 TOTAL: Final = 768  # bars; PPO updates every 64 of them, DQN every 16
 MARKET: Final = MarketConfig(
@@ -57,7 +58,8 @@ def train(config: TrainConfig) -> RunFolder:
 
 
 def weights(checkpoint: Checkpoint) -> bytes:
-    """Return the bits of a policy."""
+    """Return the bits of a network."""
+    assert isinstance(checkpoint.policy, NetworkPolicy)
     return b"".join(layer.weight.tobytes() + layer.bias.tobytes() for layer in checkpoint.policy.layers)
 
 

@@ -88,6 +88,8 @@ def test_what_is_saved_is_loaded(env: EnvConfig, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(env)
     save_checkpoint(tmp_path / "a" / "b", checkpoint)
     loaded = load_checkpoint(tmp_path / "a" / "b")
+    assert isinstance(checkpoint.policy, NetworkPolicy)
+    assert isinstance(loaded.policy, NetworkPolicy)
     for one, other in zip(checkpoint.policy.layers, loaded.policy.layers, strict=True):
         assert one.weight.tobytes() == other.weight.tobytes()
         assert one.bias.tobytes() == other.bias.tobytes()

@@ -44,6 +44,32 @@ def seeds_interval(
     return Interval(float(interquartile_mean(np.concatenate(list(folds)))), float(low), float(high))
 
 
+def paths_interval(
+    folds: Sequence[NDArray[np.float64]], seed: int = 0, num_resamples: int = 200
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the interquartile mean of the seeds' growth day by day, and the ends of its interval.
+
+    Args:
+        folds: One array (num_seeds, num_days) of daily log returns a fold, all of as many seeds.
+        seed: Of the resamples.
+        num_resamples: Number of resamples.
+
+    Returns:
+        Three arrays (num_days of all folds,) of cumulated log returns.
+    """
+    rng = np.random.default_rng(seed)
+    num_seeds = len(folds[0])
+    drawn = [rng.integers(num_seeds, size=(num_resamples, num_seeds)) for _ in folds]
+    samples = np.concatenate([fold[rows] for fold, rows in zip(folds, drawn, strict=True)], axis=2)
+    means = interquartile_mean(np.cumsum(samples, axis=2).swapaxes(1, 2))
+    middle = interquartile_mean(np.cumsum(np.concatenate(folds, axis=1), axis=1).T)
+    if num_seeds == 1:
+        return middle, middle, middle
+    outside = _widened_tail(num_seeds, num_seeds - 1)
+    low, high = np.quantile(means, (outside, 1.0 - outside), axis=0)
+    return middle, low, high
+
+
 def _widened_tail(num: int, freedom: int) -> float:
     """Return the probability on either side at which percentiles of the resamples are taken."""
     quantile = student_quantile((1.0 + LEVEL) / 2.0, freedom)

@@ -1,0 +1,304 @@
+"""Walk-forward: the same configuration, trained anew on every fold with several seeds, tested on what it never saw.
+
+The folder of a walk-forward holds ``plan.json``, a run folder for every fold and seed with its ``test.json``, the
+baselines of every fold, ``result.json``, and ``holdout.json`` once the holdout was opened. What is there is not done
+again: the same command goes on where it was stopped.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.config import MarketConfig, TrainConfig
+from agents.markets import load_market, parse_period
+from agents.run_folder import RunFolder, read_json, write_json
+from agents.supervised import fit_baseline
+from agents.trials import Scope, Trial, configuration_hash, count_trials, register
+from rl_trader.backtest import backtest_policy
+from rl_trader.bars import MS_PER_DAY
+from rl_trader.checkpoint import Checkpoint
+from rl_trader.errors import ConfigError
+from rl_trader.evaluation import play_baselines
+from rl_trader.folds import walk_forward_folds
+from rl_trader.honesty import Honesty, judge_returns
+from rl_trader.klines import interval_ms, utc
+from rl_trader.market import Period
+from rl_trader.metrics import measure, portfolio
+from rl_trader.observed_market import observe_market, schema_warmup
+from rl_trader.serialise import to_json
+from rl_trader.statistics.bootstrap import Interval
+from rl_trader.statistics.seeds import seeds_interval
+from rl_trader.statistics.sharpe import sharpe_ratio
+
+AGENT: Final = "agent"
+PLAN_FILE: Final = "plan.json"
+TEST_FILE: Final = "test.json"
+RESULT_FILE: Final = "result.json"
+HOLDOUT_FILE: Final = "holdout.json"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkForwardConfig:
+    """How the time is cut, and what is trained on the pieces."""
+
+    folds: int = 3
+    seeds: int = 5
+    scheme: Literal["anchored", "rolling"] = "anchored"
+    learner: str = AGENT  # or a baseline of agents.supervised
+    holding_bars: int = 48  # added to the longest feature window, the purge between two periods
+    holdout: float = 0.1  # last part of the time, in no fold
+
+    def __post_init__(self) -> None:
+        if self.folds < 1 or self.seeds < 1 or self.holding_bars < 0 or not 0.0 <= self.holdout < 1.0:
+            raise ConfigError(
+                "a walk-forward needs at least one fold and one seed, bars from 0 and a holdout from 0 to below 1,"
+                f" found {self.folds}, {self.seeds}, {self.holding_bars} and {self.holdout}; change them"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The dates of a walk-forward: from the begin of the training to the end of the test of its configuration."""
+
+    folds: tuple[dict[str, tuple[str, str]], ...]  # train, validation and test of each
+    holdout: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """A finished walk-forward."""
+
+    folder: Path
+    plan: Plan
+    scores: list[list[float]]  # log growth a year, by fold and seed
+    daily: list[NDArray[np.float64]]  # one a fold, (num_seeds, num_days) daily returns
+    baselines: dict[str, list[NDArray[np.float64]]]  # daily returns of each fold
+    interval: Interval | None  # of the interquartile mean of the scores
+    honesty: Honesty  # of the mean of the seeds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all figures."""
+        return {
+            "folds": list(self.plan.folds),
+            "scores": self.scores,
+            "interquartile_mean": None if self.interval is None else self.interval.to_json(),
+            "baselines": {
+                name: [float(np.log1p(np.maximum(fold, -1.0 + 1e-9)).sum()) for fold in folds]
+                for name, folds in self.baselines.items()
+            },
+            "honesty": self.honesty.to_json(),
+        }
+
+
+def make_plan(config: TrainConfig, walk: WalkForwardConfig) -> Plan:
+    """Return the dates of a walk-forward.
+
+    Raises:
+        ConfigError: If the folds do not fit into the time.
+    """
+    since, until = parse_period(config.market.train).since, parse_period(config.market.test).until
+    assert since is not None
+    assert until is not None
+    held = int((until - since) * walk.holdout) // MS_PER_DAY * MS_PER_DAY
+    purge_ms = (schema_warmup(config.env.schema) + walk.holding_bars) * interval_ms(config.market.interval)
+    purge_days = -(-purge_ms // MS_PER_DAY) * MS_PER_DAY
+    end = until - held - (purge_days if held else 0)
+    folds = walk_forward_folds(
+        Period(since, end), walk.folds, scheme=walk.scheme, purge_ms=purge_ms, unit_ms=MS_PER_DAY
+    )
+    named = tuple(
+        {"train": _dates(fold.train), "validation": _dates(fold.validation), "test": _dates(fold.test)}
+        for fold in folds
+    )
+    return Plan(named, _dates(Period(until - held, until)) if held else None)
+
+
+def _dates(period: Period) -> tuple[str, str]:
+    assert period.since is not None
+    assert period.until is not None
+    return utc(period.since).removesuffix("T00:00Z"), utc(period.until).removesuffix("T00:00Z")
+
+
+def run_walk_forward(config: TrainConfig, walk: WalkForwardConfig, name: str, report: Report) -> WalkForward:
+    """Train and test whatever of a walk-forward is not done yet, and judge it.
+
+    Args:
+        config: What is trained; its periods say from when to when.
+        walk: How the time is cut.
+        name: Of the folder in ``config.runs``; where it exists it must have the same plan.
+        report: Called with a line about every step.
+
+    Raises:
+        RlTraderError: If configuration, data or folder cannot be used.
+    """
+    folder = config.runs / name
+    plan = make_plan(config, walk)
+    _keep_plan(folder, config, walk, plan)
+    scores, daily = [], []
+    baselines: dict[str, list[NDArray[np.float64]]] = {}
+    for number, dates in enumerate(plan.folds):
+        market = replace(config.market, train=dates["train"], validation=dates["validation"], test=dates["test"])
+        tested = [
+            _test_seed(folder, replace(config, market=market, seed=config.seed + seed), walk, number, report)
+            for seed in range(walk.seeds)
+        ]
+        scores.append([float(test["log_growth"]) for test in tested])
+        daily.append(np.array([test["daily_returns"] for test in tested], np.float64))
+        for baseline, returns in _test_baselines(folder, config, market, number).items():
+            baselines.setdefault(baseline, []).append(np.array(returns, np.float64))
+    result = _judge(folder, config, walk, plan, scores, daily, baselines)
+    write_json(folder / RESULT_FILE, result.to_json())
+    return result
+
+
+def _keep_plan(folder: Path, config: TrainConfig, walk: WalkForwardConfig, plan: Plan) -> None:
+    wanted = {"walk": asdict(walk), "configuration": configuration_hash(config), "plan": _plain(asdict(plan))}
+    if not (folder / PLAN_FILE).is_file():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / PLAN_FILE, {**wanted, "config": to_json(config)})
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be made: {error}; choose another --runs") from error
+        return
+    found = read_json(folder / PLAN_FILE)
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        raise ConfigError(
+            f"{folder} is another walk-forward: its {' and '.join(different)} differ; give another --name, or the same"
+            " options to go on"
+        )
+
+
+def _plain(data: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON has lists for tuples
+    import json
+
+    return json.loads(json.dumps(data))
+
+
+def _test_seed(folder: Path, config: TrainConfig, walk: WalkForwardConfig, fold: int, report: Report) -> dict[str, Any]:
+    """Return the test of one fold and seed; train what is not trained."""
+    name = f"fold_{fold}-seed_{config.seed}"
+    path = folder / name / TEST_FILE
+    if not path.is_file():
+        report(f"{name}: trains on {' to '.join(config.market.train)}")
+        run = _trained(folder, replace(config, runs=folder, name=name), walk.learner)
+        test = _played(run.checkpoint("best"), config, config.market)
+        write_json(path, test)
+        report(f"{name}: {test['total_return']:+.1%} on {' to '.join(config.market.test)}")
+    return read_json(path)
+
+
+def _trained(folder: Path, config: TrainConfig, learner: str) -> RunFolder:
+    """Return the run of a fold and seed, trained to its end."""
+    assert config.name is not None
+    path = folder / config.name
+    if learner != AGENT:
+        shutil.rmtree(path, ignore_errors=True)
+        return fit_baseline(learner, config, config.name)
+    from agents.train import new_run, resumed_run
+
+    if path.is_dir() and not (path / "resume").is_dir():
+        shutil.rmtree(path)  # stopped before anything was saved
+    run = resumed_run(path) if path.is_dir() else new_run(config, config.name)
+    run.learn(lambda _done, _total: None)
+    return run.folder
+
+
+def _played(checkpoint: Checkpoint, config: TrainConfig, market_config: MarketConfig) -> dict[str, Any]:
+    """Return the figures of a checkpoint on the test period of a market."""
+    alone = replace(market_config, train=market_config.test, validation=market_config.test)
+    market = load_market(alone, checkpoint.schema, config.data)
+    observed = observe_market(market, checkpoint.schema, scaling=checkpoint.scaling)
+    period = parse_period(market_config.test)
+    results = backtest_policy("agent", checkpoint.policy, observed, checkpoint.env.trading, period)
+    daily = portfolio(results).daily_returns()
+    metrics = measure(results).to_json()
+    return {**metrics, "log_growth": metrics["log_growth"] or RUINED, "daily_returns": daily.tolist()}
+
+
+RUINED: Final = -20.0  # log growth a year that stands for an account of which nothing is left
+
+
+def _test_baselines(folder: Path, config: TrainConfig, market_config: MarketConfig, fold: int) -> dict[str, Any]:
+    path = folder / f"fold_{fold}-baselines.json"
+    if not path.is_file():
+        alone = replace(market_config, train=market_config.test, validation=market_config.test)
+        schema = config.env.schema
+        observed = observe_market(load_market(alone, schema, config.data), schema)
+        played = play_baselines(observed, config.env.trading, parse_period(market_config.test))
+        returns = {name: portfolio(results).daily_returns().tolist() for name, results in played.items()}
+        write_json(path, returns)
+    return read_json(path)
+
+
+def _judge(
+    folder: Path,
+    config: TrainConfig,
+    walk: WalkForwardConfig,
+    plan: Plan,
+    scores: list[list[float]],
+    daily: list[NDArray[np.float64]],
+    baselines: dict[str, list[NDArray[np.float64]]],
+) -> WalkForward:
+    own = np.concatenate([fold.mean(axis=0) for fold in daily])
+    span = plan.folds[0]["test"][0], plan.folds[-1]["test"][1]
+    trials = register(config.runs, _trial(config, walk, span, folder, own))
+    others = {name: np.concatenate(folds) for name, folds in baselines.items()}
+    honesty = judge_returns(own, others, count_trials(trials))
+    interval = seeds_interval([np.array(of_fold) for of_fold in scores])
+    return WalkForward(folder, plan, scores, daily, baselines, interval, honesty)
+
+
+def _trial(
+    config: TrainConfig, walk: WalkForwardConfig, span: tuple[str, str], folder: Path, own: NDArray[np.float64]
+) -> Trial:
+    sharpe = sharpe_ratio(own)
+    return Trial(
+        scope=Scope(config.market.symbols, config.market.interval, *span),
+        configuration=configuration_hash(config, learner=walk.learner),
+        evaluation=folder.name,
+        seed=config.seed,
+        sharpe=None if sharpe is None else sharpe.ratio,
+    )
+
+
+def open_holdout(config: TrainConfig, walk: WalkForwardConfig, name: str) -> dict[str, Any]:
+    """Test the last fold's seeds on the holdout, once; the second time the first answer is returned.
+
+    Returns:
+        ``total_returns`` of the seeds, ``daily_returns`` of their mean, ``dates``, and ``times_opened``: by how many
+        configurations this market and period were opened, this one among them.
+
+    Raises:
+        ConfigError: If there is no holdout, or the walk-forward is not finished.
+    """
+    folder = config.runs / name
+    plan = make_plan(config, walk)
+    if plan.holdout is None:
+        raise ConfigError("the walk-forward has no holdout; give a --holdout above 0 when it is planned")
+    if not (folder / RESULT_FILE).is_file():
+        raise ConfigError(f"{folder} is not finished; run the same command without --open-holdout first")
+    _keep_plan(folder, config, walk, plan)
+    path = folder / HOLDOUT_FILE
+    if path.is_file():
+        return read_json(path)
+    market = replace(config.market, test=plan.holdout)
+    runs = [RunFolder.open(folder / f"fold_{walk.folds - 1}-seed_{config.seed + seed}") for seed in range(walk.seeds)]
+    tests = [_played(run.checkpoint("best"), config, market) for run in runs]
+    own = np.mean([test["daily_returns"] for test in tests], axis=0)
+    trials = register(config.runs, _trial(config, walk, plan.holdout, folder, own))
+    opened = {
+        "dates": list(plan.holdout),
+        "total_returns": [test["total_return"] for test in tests],
+        "daily_returns": own.tolist(),
+        "times_opened": count_trials(trials).num,
+    }
+    write_json(path, opened)
+    return opened

@@ -1,0 +1,132 @@
+"""Walk forward: ``python -m scripts.walk_forward [PRESET] [--folds 3] [--seeds 5] [--field value ...]``.
+
+Trains the preset anew on every fold with several seeds, chooses each checkpoint on the fold's validation period alone,
+tests it on what follows, and judges all tests together. The same command goes on where it was stopped.
+
+  --folds N            tests of equal length, one after the other (default: 3)
+  --seeds N            trainings of every fold (default: 5)
+  --scheme S           anchored: every training begins at the first day; rolling: all are equally long
+  --learner L          agent (default), forest, crossover_20_50 or crossover_50_200
+  --holding-bars N     added to the longest feature window: the purge between two periods (default: 48)
+  --holdout SHARE      last part of the time, in no fold (default: 0.1)
+  --open-holdout       test the last fold's seeds on it; once, and counted
+  --json               print JSON
+"""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from agents.presets import PRESETS
+from rl_trader.errors import ConfigError
+from scripts._cli import run, wide_console
+from scripts._overrides import parse_preset
+
+if TYPE_CHECKING:
+    from agents.walk_forward import WalkForward
+
+COMMAND = "python -m scripts.walk_forward"
+OPTIONS = {
+    "--folds": int,
+    "--seeds": int,
+    "--scheme": str,
+    "--learner": str,
+    "--holding-bars": int,
+    "--holdout": float,
+}
+
+
+def main() -> int:
+    """Walk, or open the holdout."""
+    arguments = sys.argv[1:]
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__)
+        return 0
+    options, rest = _own_options(arguments)
+    flags = {flag: flag in rest for flag in ("--json", "--open-holdout")}
+    preset, config = parse_preset(PRESETS, [word for word in rest if word not in flags], COMMAND)
+
+    from agents.train import TrainingInterruptedError
+    from agents.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward
+
+    walk = WalkForwardConfig(**options)
+    name = config.name or f"walk-forward-{preset}-{config.algo if walk.learner == 'agent' else walk.learner}"
+    if flags["--open-holdout"]:
+        _print_holdout(open_holdout(config, walk, name), is_json=flags["--json"])
+        return 0
+    try:
+        result = run_walk_forward(config, walk, name, lambda line: print(line, file=sys.stderr, flush=True))
+    except TrainingInterruptedError:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+    from rl_trader.report.walk_forward import write_walk_forward
+
+    page = write_walk_forward(
+        result.folder,
+        name,
+        result.daily,
+        result.baselines,
+        [fold["test"] for fold in result.plan.folds],
+        result.honesty,
+    )
+    if flags["--json"]:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        _print_result(result, name)
+        print(f"report: {page}")
+    return 0
+
+
+def _own_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of this command and the words that are left."""
+    options: dict[str, Any] = {}
+    rest = list(arguments)
+    for flag, kind in OPTIONS.items():
+        if flag not in rest:
+            continue
+        at = rest.index(flag)
+        try:
+            options[flag.removeprefix("--").replace("-", "_")] = kind(rest[at + 1])
+        except (IndexError, ValueError):
+            raise ConfigError(f"{flag} needs a value of type {kind.__name__}; `{COMMAND} --help` lists them") from None
+        del rest[at : at + 2]
+    if options.get("scheme", "anchored") not in ("anchored", "rolling"):
+        raise ConfigError(f"--scheme must be anchored or rolling, was {options['scheme']!r}")
+    return options, rest
+
+
+def _print_result(result: "WalkForward", name: str) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from rl_trader.honesty import verdict
+
+    console = wide_console()
+    table = Table(title=f"{name}: log growth a year, by fold and seed", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("tested on", no_wrap=True)
+    for seed in range(len(result.scores[0])):
+        table.add_column(f"seed {seed}", justify="right")
+    for fold, scores in zip(result.plan.folds, result.scores, strict=True):
+        table.add_row(" to ".join(fold["test"]), *(f"{score:+.2f}" for score in scores))
+    console.print(table)
+    if result.interval is not None:
+        found = result.interval
+        print(f"interquartile mean: {found.estimate:+.2f} a year, between {found.low:+.2f} and {found.high:+.2f}")
+    for baseline, difference in result.honesty.differences.items():
+        mean, low, high = (f"{value:+.1%}" for value in (difference.estimate, difference.low, difference.high))
+        print(f"mean of the seeds less {baseline}: {mean} a year, between {low} and {high}")
+    print(f"verdict: {verdict(result.honesty)}")
+
+
+def _print_holdout(opened: dict[str, Any], *, is_json: bool) -> None:
+    if is_json:
+        print(json.dumps(opened, indent=1))
+        return
+    returns = ", ".join(f"{value:+.1%}" for value in opened["total_returns"])
+    print(f"holdout {' to '.join(opened['dates'])}: {returns}")
+    print(f"configurations that opened this market and period so far: {opened['times_opened']}; it stays opened")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,124 @@
+"""A walk-forward in miniature: its plan, its resumption, what it writes, and its holdout."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.config import TrainConfig
+from agents.trials import trials_of
+from agents.walk_forward import WalkForwardConfig, make_plan, open_holdout, run_walk_forward
+from rl_trader.errors import ConfigError
+from rl_trader.klines import parse_date
+from rl_trader.statistics.seeds import paths_interval
+from scripts import walk_forward
+from tests.called_scripts import script_caller
+from tests.small_runs import small_config
+
+WALK = WalkForwardConfig(folds=2, seeds=2, holding_bars=48, holdout=0.2)
+DATES = {"train": ("2020-01-01", "2020-03-01"), "validation": ("2020-03-01", "2020-04-01")}
+
+
+def config(runs: Path) -> TrainConfig:
+    small = small_config(runs, "unused")
+    train, validation = DATES["train"], DATES["validation"]
+    market = replace(small.market, train=train, validation=validation, test=("2020-04-01", "2020-05-20"))
+    return replace(small, name=None, market=market)
+
+
+def test_the_plan_leaves_the_holdout_and_a_purge_before_it() -> None:
+    plan = make_plan(config(Path("runs")), WALK)
+    # 140 days: the last 28 are held out; before them lie one bar of warm-up and a day of holding, in whole days.
+    assert plan.holdout == ("2020-04-22", "2020-05-20")
+    last = plan.folds[-1]["test"][1]
+    assert parse_date(plan.holdout[0]) - parse_date(last) in (86_400_000, 2 * 86_400_000)
+    assert make_plan(config(Path("runs")), replace(WALK, holdout=0.0)).holdout is None
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of runs with a walk-forward that was stopped after its first seed, and then finished."""
+    runs = tmp_path_factory.mktemp("runs")
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        if line.startswith("fold_0-seed_1: trains"):
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_walk_forward(config(runs), WALK, "walk", stop)
+    run_walk_forward(config(runs), WALK, "walk", lambda _line: None)
+    return runs
+
+
+def test_what_was_done_is_not_done_again(runs: Path) -> None:
+    lines: list[str] = []
+    again = run_walk_forward(config(runs), WALK, "walk", lines.append)
+    assert lines == []
+    assert [len(scores) for scores in again.scores] == [2, 2]
+    assert [fold.shape[0] for fold in again.daily] == [2, 2]
+    assert again.interval is not None
+    assert again.interval.low <= again.interval.estimate <= again.interval.high
+    assert again.honesty.num_days == sum(fold.shape[1] for fold in again.daily)
+    assert set(again.baselines) == set(again.honesty.differences)
+    assert again.honesty.trials.num == 1
+    with pytest.raises(ConfigError, match="is another walk-forward: its walk and plan differ"):
+        run_walk_forward(config(runs), replace(WALK, folds=3), "walk", lines.append)
+
+
+def test_every_checkpoint_was_chosen_before_its_test(runs: Path) -> None:
+    for number, fold in enumerate(make_plan(config(runs), WALK).folds):
+        for seed in (0, 1):
+            folder = runs / "walk" / f"fold_{number}-seed_{seed}"
+            trained = json.loads((folder / "config.json").read_text())
+            assert trained["seed"] == seed
+            assert trained["market"]["validation"] == list(fold["validation"])
+            times = [parse_date(date) for name in ("train", "validation", "test") for date in fold[name]]
+            assert times == sorted(times)
+
+
+def test_the_holdout_is_opened_once_and_counted(runs: Path) -> None:
+    opened = open_holdout(config(runs), WALK, "walk")
+    assert len(opened["total_returns"]) == 2
+    assert opened["times_opened"] == 1
+    assert open_holdout(config(runs), WALK, "walk") == opened
+    assert len([trial for trial in trials_of(runs) if trial.scope.until == "2020-05-20"]) == 1
+    with pytest.raises(ConfigError, match="is not finished"):
+        open_holdout(config(runs), WALK, "other")
+    with pytest.raises(ConfigError, match="has no holdout"):
+        open_holdout(config(runs), replace(WALK, holdout=0.0), "walk")
+
+
+def test_the_command_writes_a_report_and_prints_the_verdict(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    call = script_caller(monkeypatch, capsys, tmp_path)
+    words = ("demo", "--runs", tmp_path, "--name", "rules", "--learner", "crossover_20_50")
+    dates = [word for name in DATES for word in (f"--market.{name}", *DATES[name])]
+    words += (*dates, "--market.test", "2020-04-01", "2020-05-20", "--folds", 2, "--seeds", 1)  # type: ignore[assignment]
+    answer = call(walk_forward, *words)
+    assert answer.code == 0, answer.err
+    assert "verdict: " in answer.out
+    page = (tmp_path / "rules" / "report.html").read_text()
+    assert 'id="growth"' in page
+    assert "Interquartile mean" in page
+    printed = json.loads(call(walk_forward, *words, "--json").out)
+    assert printed["interquartile_mean"] is None  # one seed has no interval
+    assert len(printed["scores"]) == 2
+    assert call(walk_forward, *words, "--open-holdout").code == 0
+    assert call(walk_forward, "demo", "--folds", "many").code == 2
+
+
+def test_the_line_of_the_seeds_ends_at_their_interquartile_mean() -> None:
+    rng = np.random.default_rng(0)
+    folds = [rng.normal(0.01, 0.01, (4, 30)), rng.normal(-0.01, 0.01, (4, 20))]
+    middle, low, high = paths_interval(folds)
+    assert middle.shape == (50,)
+    ends = np.sort(sum(fold.sum(axis=1) for fold in folds))
+    assert middle[-1] == pytest.approx(ends[1:3].mean())
+    assert (low <= high).all()
+    assert low[-1] < middle[-1] < high[-1]
