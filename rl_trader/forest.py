@@ -42,7 +42,7 @@ def _predict(
         while feature[node] >= 0:
             node = left[node] if observation[feature[node]] <= threshold[node] else right[node]
         total += value[node]
-    return total / roots.shape[0]
+    return float(total / roots.shape[0])
 
 
 class ForestPolicy:
