@@ -1,5 +1,6 @@
 """A run's checkpoint, deployed on the local exchange, beside its back-test: on the market that evaluation plays."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from rl_trader.local_exchange.market.recording import decimal
 from rl_trader.local_exchange.protocol.limits import UNLIMITED
 from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.parity.bars import Report
-from rl_trader.parity.run import check_run, first_open_ms
+from rl_trader.parity.chain import Chain
+from rl_trader.parity.run import check_chain, check_run, first_open_ms
 from rl_trader.store import DataStore
 
 
@@ -38,14 +40,31 @@ class RunParity:
             ParityError: At the first difference.
             RlTraderError: If the run cannot be compared.
         """
+        return self._check(
+            lambda setup, most: check_run(assemble_lock_step(setup), self.deployment, self.observed, most), num_bars
+        )
+
+    def check_chain(self, num_bars: int) -> Report:
+        """Compare as :meth:`check` does, trading on an exchange that follows the one that replays.
+
+        Raises:
+            ParityError: At the first difference.
+            RlTraderError: If the run cannot be compared.
+        """
+        return self._check(
+            lambda setup, most: check_chain(Chain(setup, self.deployment), self.deployment, self.observed, most),
+            num_bars,
+        )
+
+    def _check(self, compare: Callable[[Setup, int], Report], num_bars: int) -> Report:
         total = Report(next_ms=self.since_ms)
         last_ms = int(self.observed.market.bars["open_time"][-1])
         while total.bars < num_bars and total.next_ms <= last_ms:
-            assembly = assemble_lock_step(self._setup(total.next_ms))
-            total.add(check_run(assembly, self.deployment, self.observed, num_bars - total.bars))
+            total.add(compare(self.setup(total.next_ms), num_bars - total.bars))
         return total
 
-    def _setup(self, since_ms: int) -> Setup:
+    def setup(self, since_ms: int) -> Setup:
+        """Return the exchange that replays from a time on."""
         trading = self.deployment.trading
         return Setup(
             data=self.data,

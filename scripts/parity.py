@@ -2,8 +2,9 @@
 
 With a run, its checkpoint is deployed on the exchange beside its back-test: it reads closed bars and the account over
 REST, observes, decides, and sends orders. Observations must be equal in every byte, and so must actions, bookings and
-equity. Without a run, random decisions are played as orders over the API, in isolated and cross margin, with stops and
-without, which is where liquidations are.
+equity. With --chain it trades as in paper trading: on a second local exchange, which follows the public market data of
+the one that replays. Without a run, random decisions are played as orders over the API, in isolated and cross margin,
+with stops and without, which is where liquidations are.
 
 The first difference ends it with exit code 1. Where an account ends, a new one goes on.
 """
@@ -40,6 +41,9 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print what was equal as JSON")
     run_only = parser.add_argument_group("of a run")
     run_only.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which one (default: best)")
+    run_only.add_argument(
+        "--chain", action="store_true", help="trade on a second exchange, which follows the one that replays"
+    )
     random_only = parser.add_argument_group("of random decisions")
     random_only.add_argument("--interval", default="15m", help="of the klines (default: %(default)s)")
     random_only.add_argument("--exposure", type=float, default=15.0, help="at targets 1 and -1 (default: %(default)g)")
@@ -58,6 +62,8 @@ def main() -> int:
         raise ConfigError(f"the number of bars must be positive, was {arguments.bars}; give 1 or more")
     reports: dict[str, Report] = {}
     try:
+        if arguments.run is None and arguments.chain:
+            raise ConfigError("--chain compares a run, and none is named; name the folder of one")
         if arguments.run is None:
             _compare_random(arguments, reports)
         else:
@@ -81,7 +87,7 @@ def _compare_run(arguments: "Namespace", reports: dict[str, "Report"]) -> None:
         which=arguments.checkpoint,
     )
     name = parity.deployment.name
-    reports[name] = parity.check(arguments.bars)
+    reports[name] = parity.check_chain(arguments.bars) if arguments.chain else parity.check(arguments.bars)
     if not arguments.json:
         _print(name, reports[name])
 

@@ -863,3 +863,31 @@ def test_following_begins_once_and_is_never_over() -> None:
     stage = FeedStage(upstream_of(FLAT))
     assert not stage.market.to_next_open()
     assert not stage.market.is_over
+
+
+# ---- Together
+
+
+@pytest.mark.parametrize("is_mark_first", [True, False])
+def test_a_trade_and_a_mark_price_of_the_same_millisecond_happen_together(is_mark_first: bool) -> None:
+    stage = FeedStage(upstream_of(*[FLAT] * 3))
+    stage.call("POST", "v1/leverage", symbol="BTCUSDT", leverage=2)
+    order(stage, "SELL", "0.010")
+    sent = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "BUY", "type": "STOP_MARKET"}
+    trigger = {"triggerPrice": "51000", "workingType": "MARK_PRICE", "closePosition": "true"}
+    stage.call("POST", "v1/algoOrder", **sent, **trigger)
+    time_ms = stage.market.now_ms + 1_000
+    frames = [mark_frame("52000", time_ms), trade_frame("52000", time_ms)]
+    stage.hear(frames if is_mark_first else frames[::-1])
+    assert fills_of(stage)[-1] == ("BUY", "51010.20")  # at the trigger price, on the way of both
+
+
+def test_a_mark_price_alone_meets_a_stop_at_the_last_price() -> None:
+    stage = FeedStage(upstream_of(*[FLAT] * 3))
+    stage.call("POST", "v1/leverage", symbol="BTCUSDT", leverage=2)
+    order(stage, "SELL", "0.010")
+    sent = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "BUY", "type": "STOP_MARKET"}
+    trigger = {"triggerPrice": "51000", "workingType": "MARK_PRICE", "closePosition": "true"}
+    stage.call("POST", "v1/algoOrder", **sent, **trigger)
+    stage.hear([mark_frame("52000", stage.market.now_ms + 1_000), trade_frame("52000", stage.market.now_ms + 2_000)])
+    assert fills_of(stage)[-1] == ("BUY", "50010.00")

@@ -74,13 +74,18 @@ class LiveBar:
         self._engine.move(self._symbol, last=to.last, mark=to.mark, now_ms=now_ms)
         self._tell(Moved(self._symbol, now_ms))
 
-    def trade(self, trades: Sequence[TradeNews], now_ms: int) -> None:
-        """Let the price go to the extremes of what was traded, in their order, and to the last of it."""
+    def trade(self, trades: Sequence[TradeNews], mark: Decimal, now_ms: int) -> None:
+        """Let the price go to the extremes of what was traded, in their order, and to the last of it.
+
+        Args:
+            trades: In their order.
+            mark: The mark price at the last of them; on the way there both prices go together.
+            now_ms: When this is.
+        """
         prices = [trade.price for trade in trades]
-        turns = {prices.index(max(prices)), prices.index(min(prices)), len(prices) - 1}
-        for turn in sorted(turns):
-            if prices[turn] != self._quotes.last:
-                self.move(Point(prices[turn], self._quotes.mark), now_ms)
+        last = len(prices) - 1
+        for turn in sorted({prices.index(max(prices)), prices.index(min(prices)), last}):
+            self._go(Point(prices[turn], mark if turn == last else self._quotes.mark), now_ms)
         self.write(trades)
 
     def write(self, trades: Sequence[TradeNews]) -> None:

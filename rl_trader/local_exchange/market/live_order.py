@@ -9,6 +9,9 @@ before it is known:
 - a bar opens with its first trade or candle; where only the mark price is told, with the last price after a while;
 - after a lost connection nothing happens before a snapshot is there; what then comes of the time before it is known.
 
+Trades and a mark price of the same millisecond, one told right after the other, happen together: both prices go there
+in one straight line.
+
 A trade that comes too late moves no price, since the candles have told of it. It is written on the tape.
 
 Times in milliseconds since 1970 UTC.
@@ -140,26 +143,47 @@ class LiveOrder:
                 self._play_trades(now_ms)
             case MarkNews():
                 self._waiting.popleft()
-                self._know(news)
-                self._bar.move(Point(self._quotes.last, news.mark), now_ms)
-                self._sample()
+                self._play_mark(news, now_ms)
             case KlineNews():
                 self._waiting.popleft()
                 self._play_kline(news, now_ms)
         return True
 
+    def _play_mark(self, news: MarkNews, now_ms: int) -> None:
+        """Play a mark price; what was traded in the same millisecond happens together with it."""
+        self._know(news)
+        head = self._waiting[0] if self._waiting else None
+        trades = self._take_trades(news.time_ms + 1) if head is not None and self._moment(head) == news.time_ms else []
+        if trades:
+            self._bar.trade(trades, news.mark, now_ms)
+        else:
+            self._bar.move(Point(self._quotes.last, news.mark), now_ms)
+        self._sample()
+
     def _play_trades(self, now_ms: int) -> None:
         """Play the trades that wait together, so far as they are of the open bar and before the next settlement."""
-        limit_ms = min(self._bar.end_ms, self._funding.due_ms or self._bar.end_ms)
+        trades = self._take_trades(min(self._bar.end_ms, self._funding.due_ms or self._bar.end_ms))
+        self._played_ms = max(self._played_ms, *(trade.time_ms for trade in trades))
+        now_ms = max(now_ms, self._parts.reach(self._played_ms))
+        news = self._waiting[0] if self._waiting else None
+        if isinstance(news, MarkNews) and news.time_ms == trades[-1].time_ms:
+            self._waiting.popleft()
+            self._know(news)
+            self._bar.trade(trades, news.mark, now_ms)
+            self._sample()
+        else:
+            self._bar.trade(trades, self._quotes.mark, now_ms)
+
+    def _take_trades(self, until_ms: int) -> list[TradeNews]:
+        """Return the trades before a time that wait together, which do not wait any more."""
         trades: list[TradeNews] = []
         while self._waiting and isinstance(news := self._waiting[0], TradeNews):
-            if self._is_known(news) or news.time_ms >= limit_ms:
+            if self._is_known(news) or news.time_ms >= until_ms:
                 break
             trades.append(news)
             self._waiting.popleft()
-        self._played_ms = max(self._played_ms, *(trade.time_ms for trade in trades))
-        self._last_id = max(self._last_id, *(trade.last_id for trade in trades))
-        self._bar.trade(trades, max(now_ms, self._parts.reach(self._played_ms)))
+        self._last_id = max([self._last_id, *(trade.last_id for trade in trades)])
+        return trades
 
     def _play_kline(self, news: KlineNews, now_ms: int) -> None:
         if news.is_closed:

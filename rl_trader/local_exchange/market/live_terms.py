@@ -51,7 +51,12 @@ class Beginning:
 
 
 async def ask_beginnings(
-    ask: Ask, symbols: Sequence[str], interval: str, num_bars: int, data: Path | None
+    ask: Ask,
+    symbols: Sequence[str],
+    interval: str,
+    num_bars: int,
+    data: Path | None,
+    keyed: Mapping[str, ContractTerms] | None = None,
 ) -> tuple[Beginning, ...]:
     """Return terms and past of symbols.
 
@@ -61,6 +66,7 @@ async def ask_beginnings(
         interval: Of the bars.
         num_bars: How many of the past.
         data: Data folder whose leverage brackets and fees are taken; None takes those of this package.
+        keyed: Terms by symbol whose brackets and fees are taken instead.
 
     Raises:
         ConfigError: If the followed exchange does not trade a symbol.
@@ -70,6 +76,7 @@ async def ask_beginnings(
     entries = _by_symbol(await ask(Question(EXCHANGE_INFO, {})), EXCHANGE_INFO)
     fundings = _by_symbol(await ask(Question(FUNDING_INFO, {})), FUNDING_INFO)
     store = None if data is None else DataStore(data)
+    known = keyed or {symbol: load_terms(symbol, store) for symbol in symbols if symbol in entries}
     beginnings = []
     for symbol in symbols:
         entry = entries.get(symbol)
@@ -82,7 +89,7 @@ async def ask_beginnings(
         listing = Listing(entry, fundings.get(symbol))
         snapshot = await ask_begin(ask, symbol, interval, num_bars)
         read_on = dt.datetime.fromtimestamp(snapshot.now.time_ms / 1000, dt.UTC).date()
-        recording = _recording(_terms(symbol, listing, store, f"{read_on}"), listing, interval, snapshot)
+        recording = _recording(_terms(known[symbol], listing, f"{read_on}"), listing, interval, snapshot)
         beginnings.append(Beginning(recording=recording, snapshot=snapshot))
     return tuple(beginnings)
 
@@ -96,9 +103,9 @@ def describe_terms(terms: ContractTerms) -> str:
     )
 
 
-def _terms(symbol: str, listing: Listing, store: DataStore | None, read_on: str) -> ContractTerms:
-    """Return the terms that are answered today, with brackets and fees that are at hand."""
-    known = load_terms(symbol, store)
+def _terms(known: ContractTerms, listing: Listing, read_on: str) -> ContractTerms:
+    """Return the terms that are answered today, with brackets and fees that are known."""
+    symbol = known.symbol
     answers: dict[str, object] = {
         "symbol": symbol,
         "read_on": read_on,

@@ -39,6 +39,7 @@ MAX_BACKOFF_S: Final = 60.0
 RETRY_S: Final = 1.0  # before what was not answered is asked for again
 HEARTBEAT_S: Final = 30.0  # between pings; a connection that does not answer one ends
 
+_BEST_PRICES: Final = "bookTicker"  # which have a connection of their own
 _CLOSE_S: Final = 1.0  # that the other end has to say good-bye
 _RATE_EARLY_MS: Final = 60_000  # a settlement may be stamped before its hour
 
@@ -87,12 +88,17 @@ async def begin_following(
 
 def stream_addresses(ws_url: str, symbols: Iterable[str], interval: str) -> tuple[str, str]:
     """Return the addresses of the two connections, which name what they subscribe to."""
-    names = [symbol.lower() for symbol in symbols]
-    topics = ("aggTrade", "markPrice@1s", f"kline_{interval}")
-    market = "/".join(f"{name}@{topic}" for name in names for topic in topics)
-    public = "/".join(f"{name}@bookTicker" for name in names)
+    topics = stream_topics(symbols, interval)
+    market = "/".join(name for name in topics if not name.endswith(_BEST_PRICES))
+    public = "/".join(name for name in topics if name.endswith(_BEST_PRICES))
     base = ws_url.rstrip("/")
     return f"{base}/market/stream?streams={market}", f"{base}/public/stream?streams={public}"
+
+
+def stream_topics(symbols: Iterable[str], interval: str) -> list[str]:
+    """Return the names of the streams by which symbols are followed."""
+    topics = ("aggTrade", "markPrice@1s", f"kline_{interval}", _BEST_PRICES)
+    return [f"{symbol.lower()}@{topic}" for symbol in symbols for topic in topics]
 
 
 async def _try_stream(url: str, session: aiohttp.ClientSession) -> None:
