@@ -1,8 +1,8 @@
 """The decorator of every compiled kernel, and its disk cache.
 
 Numba's own disk cache watches only the file of the function it caches: an edit in a callee of another file leaves the
-caller with the old code. Therefore the cache folder is named after a hash of all sources of this package together, so
-that any edit starts a fresh cache.
+caller with the old code. Therefore the cache folder is named after a hash of all sources of this package together, but
+for the folders that no kernel is made of, so that any edit of the others starts a fresh cache.
 
 ``error_model="numpy"`` makes a division by zero yield inf or nan instead of raising; every division in a kernel is
 guarded where it is written. ``fastmath`` is never used: compiled and plain results are equal to the bit.
@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
@@ -22,10 +22,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+WITHOUT_KERNELS: Final = ("live", "local_exchange", "rehearsal", "statistics")  # folders
+
+
 def _source_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] not in WITHOUT_KERNELS:
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

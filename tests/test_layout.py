@@ -23,6 +23,7 @@ from rl_trader.config import EMBEDDED_ENV, Slippage
 from rl_trader.embedded import STATE_FEATURE
 from rl_trader.errors import ConfigError
 from rl_trader.features import resolve_features
+from rl_trader.kernels import WITHOUT_KERNELS
 from rl_trader.klines import INTERVAL_MS
 from rl_trader.serialise import from_json, to_json
 
@@ -203,3 +204,15 @@ def test_every_test_that_the_exchange_model_names_exists() -> None:
     assert named - defined == set()
     for path in re.findall(r"tests/test_\w+\.py", page):
         assert (REPO / path).exists(), path
+
+
+def test_an_edit_of_what_holds_no_kernel_does_not_compile_the_kernels_anew() -> None:
+    package = REPO / "rl_trader"
+    decorated = re.compile(r"^@(kernel|inlined|parallel_kernel|closure_kernel)$", re.MULTILINE)
+    without = re.compile(rf"rl_trader\.({'|'.join(WITHOUT_KERNELS)})\b")
+    for path in package.rglob("*.py"):
+        source = path.read_text()
+        if path.relative_to(package).parts[0] in WITHOUT_KERNELS:
+            assert decorated.search(source) is None, f"{path} has a kernel; take its folder from WITHOUT_KERNELS"
+        elif decorated.search(source):
+            assert without.search(source) is None, f"{path} has a kernel whose cache would not notice what it imports"
