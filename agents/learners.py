@@ -5,15 +5,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 from agents.config import DQNConfig, PPOConfig, TrainConfig
+from agents.fast_ppo.loss import WORTH_A_THREAD
+from agents.fast_ppo.ppo import FastPPO
 from agents.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
-ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": PPO, "dqn": DQN}
+ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": DQN}
 FINAL_LEARNING_RATE: Final = 0.1  # of the first
 SMALL_LAYER: Final = 128  # units
 ACCOUNTS_PER_THREAD: Final = 1_024  # fewer are not worth waking a thread
@@ -53,11 +55,17 @@ def step_threads(num_envs: int) -> int:
 def choose_threads(config: TrainConfig) -> int:
     """Return how many threads of torch train fastest: one for small networks and batches, else all.
 
-    Below these sizes, handing work to a second thread costs more than it saves (measured on two cores).
+    Below these sizes, handing work to a second thread costs more than it saves (measured on two cores). PPO has threads
+    of its own.
     """
     learner = config.learner
     is_small = max(learner.net_arch, default=0) <= SMALL_LAYER and learner.batch_size <= SMALL_BATCH
-    return 1 if is_small else torch.get_num_threads()
+    return 1 if is_small or config.algo == "ppo" else torch.get_num_threads()
+
+
+def update_threads(batch_size: int, device: str) -> int:
+    """Return how many threads work on a minibatch of PPO fastest: one for a small one, else one a processor."""
+    return 1 if device != "cpu" else min(os.cpu_count() or 1, batch_size // WORTH_A_THREAD) or 1
 
 
 def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:
@@ -68,8 +76,8 @@ def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:
     return _make_dqn(config.dqn, env, config.seed, device)
 
 
-def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> PPO:
-    return PPO(
+def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> FastPPO:
+    return FastPPO(
         "MlpPolicy",
         env,
         learning_rate=falling(config.learning_rate),
@@ -83,6 +91,7 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
         vf_coef=config.vf_coef,
         max_grad_norm=config.max_grad_norm,
         policy_kwargs=_policy_kwargs(config.net_arch, nn.Tanh),
+        num_threads=update_threads(config.batch_size, device),
         seed=seed,
         device=device,
     )

@@ -1,0 +1,126 @@
+"""PPO's loss of one minibatch: its gradient, and the figures that SB3 logs.
+
+A minibatch is worked on in chunks whose activations stay in a processor's cache, and a large one by several threads,
+each with a gradient of its own. The sums are taken in a fixed order, so that one number of threads gives the same bits.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import Tensor
+
+from agents.fast_ppo.actor_critic import ActorCritic
+
+CHUNK: Final = 65_536  # activations of a layer that are worked on at a time
+WORTH_A_THREAD: Final = 1_024  # rows of a minibatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighting:
+    """How the loss is put together."""
+
+    clip_range: float
+    entropy: float  # weight of the entropy bonus
+    value: float  # weight of the value loss
+
+
+class Batch(NamedTuple):
+    """Rows of a rollout, (num_rows, ...) each."""
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor  # when they were taken
+    advantages: Tensor
+    returns: Tensor
+
+    def part(self, rows: slice) -> "Batch":
+        """Return some of the rows."""
+        return Batch(*(array[rows] for array in self))
+
+
+class Figures(NamedTuple):
+    """Means over a minibatch, without the weights; tensors of one number."""
+
+    policy: Tensor
+    value: Tensor
+    entropy: Tensor  # negative, as SB3 logs it
+    clipped: Tensor  # share of the ratios
+    kl: Tensor  # approximate divergence from the policy that has played
+
+
+class LossGradient:
+    """Adds up the gradient of minibatches.
+
+    Args:
+        policy: Gives the shapes.
+        weights: Flat; where the gradient is taken.
+        num_threads: Of which large minibatches are worked on; torch's own should be one then.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy, weights: Tensor, num_threads: int) -> None:
+        self._nets = [ActorCritic(policy, weights) for _ in range(num_threads)]
+        widest = max((layer.shape[0] for layer in policy.parameters() if layer.dim() > 1), default=1)
+        self._chunk_rows = CHUNK // widest if weights.device.type == "cpu" else 1 << 62
+        self._threads = ThreadPoolExecutor(num_threads - 1) if num_threads > 1 else None
+
+    @property
+    def nets(self) -> ActorCritic:
+        """The networks."""
+        return self._nets[0]
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def take(self, batch: Batch, weighting: Weighting) -> tuple[Tensor, Figures]:
+        """Return the gradient (num_weights,), valid until the next call, and the figures."""
+        num_rows = len(batch.returns)
+        num_workers = max(1, min(len(self._nets), num_rows // WORTH_A_THREAD))
+        borders = [num_rows * i // num_workers for i in range(num_workers + 1)]
+        shares = [batch.part(slice(borders[i], borders[i + 1])) for i in range(num_workers)]
+        others = [
+            self._threads.submit(self._work, self._nets[i], shares[i], weighting, num_rows)
+            for i in range(1, num_workers)
+            if self._threads is not None
+        ]
+        sums = self._work(self._nets[0], shares[0], weighting, num_rows)
+        gradient = self._nets[0].gradient
+        for i, other in enumerate(others, 1):
+            sums += other.result()
+            gradient += self._nets[i].gradient
+        return gradient, Figures(*(sums / num_rows))
+
+    def _work(self, nets: ActorCritic, share: Batch, weighting: Weighting, num_rows: int) -> Tensor:
+        with torch.inference_mode():
+            nets.gradient.zero_()
+            sums = torch.zeros(len(Figures._fields), device=nets.gradient.device)
+            for begin in range(0, len(share.returns), self._chunk_rows):
+                sums += _add(nets, share.part(slice(begin, begin + self._chunk_rows)), weighting, num_rows)
+            return sums
+
+
+def _add(nets: ActorCritic, batch: Batch, weighting: Weighting, num_rows: int) -> Tensor:
+    """Add the gradient of some rows of a minibatch of ``num_rows``, and return the sums of its figures."""
+    judged = nets.head.judge(nets.actor.forward(batch.observations), batch.actions)
+    log_ratio = judged.log_prob - batch.log_probs
+    ratio = log_ratio.exp()
+    gains = batch.advantages * ratio
+    clipped_gains = batch.advantages * ratio.clamp(1.0 - weighting.clip_range, 1.0 + weighting.clip_range)
+    missed = nets.critic.forward(batch.observations).squeeze(1) - batch.returns
+    by_log_prob = torch.where(gains <= clipped_gains, gains, 0.0) / -num_rows
+    nets.actor.backward(nets.head.backward(by_log_prob, -weighting.entropy / num_rows))
+    nets.critic.backward((missed * (2.0 * weighting.value / num_rows)).unsqueeze(1))
+    distance = ratio - 1.0
+    return torch.stack(
+        (
+            -torch.minimum(gains, clipped_gains).sum(),
+            missed.dot(missed),
+            -judged.entropy.sum(),
+            (distance.abs() > weighting.clip_range).sum(dtype=ratio.dtype),
+            (distance - log_ratio).sum(),
+        )
+    )
