@@ -29,6 +29,8 @@ class MarketConfig:
     """Period on which the best checkpoint is chosen, UTC."""
     test: tuple[str, str] = ("2025-01-01", "2025-07-01")
     """Period that training never sees, UTC."""
+    mirror: bool = False
+    """Train on the mirror image of the bars too, in which what rose falls, funding and signals with it."""
     assumptions: Assumptions = field(default_factory=Assumptions)
     """What to do where a series is not recorded."""
 

@@ -131,6 +131,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
         evaluations=2,
         market=MarketConfig(
             symbols=(cell.row,),
+            mirror=market.is_symmetric,
             interval=INTERVAL,
             train=(dates[0], dates[1]),
             validation=(dates[1], dates[2]),

@@ -37,6 +37,7 @@ from rl_trader.features import resolve_features
 from rl_trader.lookahead import check_causal
 from rl_trader.market import episode_table
 from rl_trader.metrics import Metrics, measure
+from rl_trader.mirror_image import with_mirror_image
 from rl_trader.observed_market import ObservedMarket, observe_market, schema_warmup
 
 NUM_GOLDEN: Final = 16
@@ -80,12 +81,16 @@ class TrainingRun:
             scale = bar_volatility(market, self.train_period)
             config = replace(config, env=replace(config.env, reward_scale=scale))
         self.config = config
-        self.observed: ObservedMarket = observe_market(market, schema, fit_on=self.train_period)
+        played = with_mirror_image(market) if config.market.mirror else market
+        trained = observe_market(played, schema, fit_on=self.train_period)
+        self.observed: ObservedMarket = trained
+        if played is not market:
+            self.observed = observe_market(market, schema, scaling=trained.scaling)
         self._series = recorded_series(config.market, market, config.data)
         num_envs = config.learner.num_envs
         env = TradingVectorEnv(
             num_envs,
-            self.observed,
+            trained,
             config.env,
             self.train_period,
             num_threads=step_threads(num_envs),

@@ -75,6 +75,8 @@ class KnownMarket(ABC):
     features: ClassVar[tuple[str, ...]] = (SIGNAL_FEATURE,)
     stretch_bars: ClassVar[int] = 8_192
     episode_bars: ClassVar[int] = 512
+    is_symmetric: ClassVar[bool] = True
+    """Whether its mirror image is the same market."""
     is_visible: ClassVar[bool] = True
     """Whether the observation's one feature is the signal, so that a policy can be read on the solver's grid."""
 
@@ -334,6 +336,7 @@ class KellyCoin(KnownMarket):
     size: float
     """Of a bar's return."""
 
+    is_symmetric: ClassVar[bool] = False
     stretch_bars: ClassVar[int] = 1_024
     episode_bars: ClassVar[int] = 256
 
