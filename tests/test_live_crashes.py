@@ -1,6 +1,7 @@
 """The live trader's process under SIGKILL at every named point, with the exchange alive beside it."""
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,13 +19,14 @@ from rl_trader.live.core.words import IntentState
 from rl_trader.live.journal.journal import Journal
 from rl_trader.live.journal.rows import NewEvent
 from rl_trader.rehearsal.crashes.many import crash_many, plan
-from rl_trader.rehearsal.crashes.points import FLOWS, PAIRS
+from rl_trader.rehearsal.crashes.points import FLOWS, HALFWAY, PAIRS
 from rl_trader.rehearsal.crashes.run import AS_WANTED, Crash, crash_once
 from rl_trader.rehearsal.invariants import CHECKERS
 from scripts import crashes
 from tests.called_scripts import script_caller
 
 KILLS = 100
+ENDS_EVERY = 14
 
 
 def test_after_a_kill_at_any_point_every_invariant_holds() -> None:
@@ -45,6 +47,36 @@ def test_many_kills_cover_every_point_of_every_flow_and_few_lie_evenly_among_the
     assert {crash.flow for crash in few} == set(FLOWS)
     with pytest.raises(ConfigError, match="kills must be 1 at least and were 0"):
         plan(0)
+
+
+# ---- An end that is asked for
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def end_at_points(ends_by: signal.Signals, first: int) -> tuple[int, list[str]]:
+    """Ask for an end at points that lie evenly among all; return how many were reached, and what is broken then."""
+    num_hit, broken = 0, list[str]()
+    for flow, point in PAIRS[first::ENDS_EVERY]:
+        if point.startswith(HALFWAY):
+            continue
+        result = crash_once(Crash(flow=flow, point=point, seed=1, ends_by=ends_by))
+        num_hit += result.is_hit
+        broken += [f"{flow}, {point}: {breach}" for breach in result.breaches]
+    return num_hit, broken
+
+
+@pytest.mark.parametrize(("ends_by", "first"), [(signal.SIGTERM, 3), (signal.SIGINT, 11)])
+def test_after_an_end_that_was_asked_for_at_any_point_every_invariant_holds(
+    elsewhere: ProcessPoolExecutor, ends_by: signal.Signals, first: int
+) -> None:
+    num_hit, broken = elsewhere.submit(end_at_points, ends_by, first).result()
+    assert not broken
+    assert num_hit > len(PAIRS) // ENDS_EVERY - 4  # but for the points within a request, which is sent whole
 
 
 # ---- Each bug must be caught
@@ -88,12 +120,6 @@ def broken_by(bug: str, crash: Crash) -> set[str]:
     """Return what a kill breaks in a trader with a bug; in a process of its own."""
     setattr(*BUGS[bug])
     return {breach.invariant for breach in crash_once(crash).breaches}
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        yield pool
 
 
 @pytest.mark.parametrize(

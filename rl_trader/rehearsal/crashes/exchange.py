@@ -29,7 +29,7 @@ from rl_trader.local_exchange.shells.guarded import guarded_response
 from rl_trader.local_exchange.shells.memory_streams import MemoryClient, MemoryStreams
 from rl_trader.rehearsal.crashes.channel import Channel, Message
 from rl_trader.rehearsal.crashes.journal import journalled_ids
-from rl_trader.rehearsal.crashes.process import Commission, become
+from rl_trader.rehearsal.crashes.process import ENDED, Commission, become
 from rl_trader.rehearsal.crashes.way import prepared_way
 from rl_trader.rehearsal.market_line import MarketLine
 from rl_trader.rehearsal.network import Asked, client_id_of
@@ -51,9 +51,19 @@ class ExchangeSide:
         gate: The trader's risk gate.
         journal: File of the trader's journal.
         events_first: Whether the account's events come before the answer to what has led to them.
+        ends_by: The signal that a process gets at its point.
     """
 
-    def __init__(self, assembly: Assembly, conduct: Conduct, gate: Gate, journal: Path, *, events_first: bool) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        conduct: Conduct,
+        gate: Gate,
+        journal: Path,
+        *,
+        events_first: bool,
+        ends_by: signal.Signals = signal.SIGKILL,
+    ) -> None:
         self.venue = assembly.venue
         self.asked: list[Asked] = []
         self.told: list[str] = []
@@ -61,13 +71,15 @@ class ExchangeSide:
         self.target = Decimal(0)
         self.digest: tuple[int, str] | None = None  # of the state in the end, with the entry's number
         self.num_starts = 0
-        self.is_killed = False
+        self.has_ended = False  # as it was to end at its point
         self.listened = False  # whether the account's stream was listened to until the end
         self.is_stopped = False  # whether the trader enters no more, as it says
         self._assembly, self._journal, self._events_first = assembly, journal, events_first
         key = assembly.keys[0]
         way = prepared_way(key.key, key.secret)
-        self._commission = Commission(journal=journal, conduct=conduct, gate=gate, way=way, now_ms=0, point="")
+        self._commission = Commission(
+            journal=journal, conduct=conduct, gate=gate, way=way, now_ms=0, point="", ends_by=ends_by
+        )
         self._line = MarketLine(self.venue, conduct.symbol)
         self._streams = MemoryStreams(self.venue.hub, self.venue.session_ms)
         self._clients: dict[int, MemoryClient] = {}
@@ -107,7 +119,7 @@ class ExchangeSide:
             become(commission, Channel(theirs))
         theirs.close()
         self.num_starts += 1
-        self.is_killed = False
+        self.has_ended = False
         self._channel = Channel(ours)
         self._line.begin()
         self._serve_until("idle")
@@ -136,7 +148,9 @@ class ExchangeSide:
         self._channel.close()
         self._channel = None
         _, status = os.waitpid(self._pid, 0)
-        self.is_killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        code = os.waitstatus_to_exitcode(status)
+        is_asked = self._commission.ends_by is not signal.SIGKILL
+        self.has_ended = code == -signal.SIGKILL or (is_asked and code == ENDED)
         self._clients.clear()
         self._answers.clear()
         self._frames.clear()
@@ -201,7 +215,7 @@ class ExchangeSide:
             if message["is"] == kind:
                 return True
         self._bury()
-        if not self.is_killed:
+        if not self.has_ended:
             raise DiedError("the trader's process has ended by itself")
         return False
 

@@ -117,15 +117,22 @@ class Points:
 
     Args:
         point: Which; nowhere until it is told.
+        ends_by: The signal that it gets there.
     """
 
-    def __init__(self, point: str = NOWHERE) -> None:
+    def __init__(self, point: str = NOWHERE, ends_by: signal.Signals = signal.SIGKILL) -> None:
         self.point = point
+        self.is_asked_to_end = False  # by a signal that lets it do so itself
+        self._ends_by = ends_by
 
     def at(self, name: str) -> None:
         """Pass a point."""
         if name == self.point:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._end()
+
+    def _end(self) -> None:
+        self.point, self.is_asked_to_end = NOWHERE, True
+        os.kill(os.getpid(), self._ends_by)
 
     @contextmanager
     def commit_of(self, name: str) -> Iterator[None]:
@@ -143,7 +150,7 @@ class Points:
                 return
             count += event == wanted
             if count == _COMMIT:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._end()
 
         sys.setprofile(profile)
         try:

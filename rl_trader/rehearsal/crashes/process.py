@@ -7,6 +7,7 @@ UTC.
 
 import asyncio
 import os
+import signal
 import sys
 import traceback
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Commission:
     way: Way
     now_ms: int
     point: str  # at which it is killed; empty is nowhere, until it is told
+    ends_by: signal.Signals  # what it gets there
 
 
 class TraderProcess:
@@ -64,7 +66,7 @@ class TraderProcess:
 
     def __init__(self, commission: Commission, channel: Channel) -> None:
         self._commission, self._channel = commission, channel
-        self._points = Points(commission.point)
+        self._points = Points(commission.point, commission.ends_by)
         self._now_ms = commission.now_ms
         self._target = Decimal(0)
         self._timers, self._clock = VirtualTimers(self._now_ms), VirtualClock(self._now_ms)
@@ -118,24 +120,32 @@ class TraderProcess:
     # At work
 
     async def run(self) -> None:
-        """Do what the other end says, until it says to end."""
+        """Do what the other end says, until it says to end, or the process is asked to."""
         async with self._trader:
-            self._happen(Started(t_ms=self._now_ms, epoch=self._journal.epoch))
-            self._tasks = [asyncio.create_task(run) for run in (self._stream.run(), self._trader.watch())]
-            await self._settle()
-            while (message := self._channel.receive()) is not None and message["is"] != "end":
-                self._be_at(message["now_ms"])
-                if message["is"] == "go":
-                    self._go(message)
-                if message["is"] == "go" and message["waits"]:
-                    self._channel.send({"is": "taken"})
-                else:
-                    await self._settle()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._journal.close()
+            try:
+                await self._work()
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
         self._channel.send({"is": "ended", "digest": digest(self._state), "seq": self._journal.last_seq})
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._journal.close()
+
+    async def _work(self) -> None:
+        self._happen(Started(t_ms=self._now_ms, epoch=self._journal.epoch))
+        self._tasks = [asyncio.create_task(run) for run in (self._stream.run(), self._trader.watch())]
+        await self._settle()
+        while (message := self._channel.receive()) is not None and message["is"] != "end":
+            self._be_at(message["now_ms"])
+            if message["is"] == "go":
+                self._go(message)
+            if message["is"] == "go" and message["waits"]:
+                self._channel.send({"is": "taken"})
+            else:
+                await self._settle()
 
     def _go(self, message: Message) -> None:
         """Take what has happened by a time; what is to be done about it is not done yet."""
@@ -174,7 +184,7 @@ class TraderProcess:
     async def _quiet(self) -> None:
         """Wait until nobody can go on without something new, and raise what a part has died of."""
         ready = getattr(asyncio.get_running_loop(), "_ready")  # noqa: B009 - not in the types
-        while ready:
+        while ready or self._points.is_asked_to_end:
             await asyncio.sleep(0)
         for task in self._tasks:
             if task.done():
@@ -221,6 +231,8 @@ def become(commission: Commission, channel: Channel) -> Never:
     try:
         asyncio.run(_live(commission, channel))
         status = ENDED
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        status = ENDED
     except BaseException:
         channel.send({"is": "failed", "text": traceback.format_exc()})
     finally:
@@ -229,4 +241,11 @@ def become(commission: Commission, channel: Channel) -> Never:
 
 
 async def _live(commission: Commission, channel: Channel) -> None:
-    await TraderProcess(commission, channel).run()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    process = TraderProcess(commission, channel)
+    try:
+        await process.run()
+    finally:
+        process.close()

@@ -1,5 +1,6 @@
 """One kill: the trader is led to a point, killed, and started again on its journal; then every invariant is asked."""
 
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ class Crash:
     flow: str
     point: str
     seed: int  # of the market, the side, the order of what comes, and how long it is down
+    ends_by: signal.Signals = signal.SIGKILL
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +75,9 @@ class _Play:
         )
         self._gate = gate_of(RiskGate(CAPS), contract)
         events_first = self._chance.random() < 1 / 2 and not needs_answers_first(crash.flow, crash.point)
-        self.side = ExchangeSide(assembly, self._conduct, self._gate, self._journal, events_first=events_first)
+        self.side = ExchangeSide(
+            assembly, self._conduct, self._gate, self._journal, events_first=events_first, ends_by=crash.ends_by
+        )
         self.is_hit = False
         self.wanted = Decimal(0)
         self.restarted_ms = 0
@@ -85,8 +89,8 @@ class _Play:
         try:
             side.venue.advance(START_MS + 1_000)
             self.wanted = PLAYS[self._crash.flow](side, self._chance.choice(_TARGETS), self._crash.point)
-            self.is_hit = side.is_killed
-            if side.is_killed:
+            self.is_hit = not side.is_up
+            if not side.is_up:
                 self._go_on()
             side.stop()
         except DiedError as error:
