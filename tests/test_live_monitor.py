@@ -198,6 +198,13 @@ def test_the_table_has_every_figure(played: Played) -> None:
     assert max(map(len, drawn.splitlines())) <= 120
 
 
+def test_a_trader_that_is_armed_says_until_when(played: Played) -> None:
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(table(replace(played.view, mode="live", armed_until_ms=1_738_800_000_000)))
+    assert "live  armed until 2025-02-06T00:00Z" in console.export_text()
+    assert played.view.armed_until_ms is None
+
+
 def test_the_table_is_drawn_over_itself_without_clearing_the_screen(played: Played) -> None:
     out = io.StringIO()
     with LiveTable(Console(width=120, height=40, file=out, force_terminal=True)) as display:

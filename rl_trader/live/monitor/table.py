@@ -50,6 +50,8 @@ def _head(view: View) -> RenderableType:
     grid.add_column(justify="left", ratio=1, no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
     left = Text.assemble((view.run, "bold"), f"  {view.symbol} {view.interval}  ", (view.mode, "bold cyan"))
+    if view.armed_until_ms is not None:
+        left.append(f"  armed until {utc(view.armed_until_ms // _MS * _MS)}")
     right = Text.assemble((view.phase, STYLES.get(view.phase, "")), f"  {utc(view.time_ms // _MS * _MS)}")
     grid.add_row(left, right)
     return grid

@@ -105,6 +105,7 @@ class View:
     started_ms: int
     time_ms: int
     phase: str  # TRADING, WAITING, HALTED or KILLED
+    armed_until_ms: int | None  # when entries end; None where no money is at stake
     account: AccountView | None  # None until it is known
     decisions: tuple[DecisionView, ...]  # newest first
     open_orders: tuple[OrderView, ...]

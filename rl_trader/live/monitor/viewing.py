@@ -51,6 +51,7 @@ class Viewer:
             started_ms=measured.started_ms,
             time_ms=condition.now_ms,
             phase=_phase(state, condition),
+            armed_until_ms=state.armed_until_ms,
             account=self._account(state, condition),
             decisions=tuple(record.decisions),
             open_orders=tuple(record.order(intent) for intent in state.working()),

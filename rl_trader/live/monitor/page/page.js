@@ -176,7 +176,8 @@ function show(view) {
   at("run").textContent = view.run;
   at("mode").textContent = view.mode;
   at("mode").classList.toggle("live", view.mode === "live");
-  at("about").textContent = `${view.symbol} ${view.interval}, start ${view.epoch}`;
+  at("about").textContent = `${view.symbol} ${view.interval}, start ${view.epoch}`
+    + (view.armed_until_ms === null ? "" : `, armed until ${moment(view.armed_until_ms).slice(0, 16)} UTC`);
   at("phase").textContent = view.phase.toLowerCase();
   at("phase").className = `phase ${view.phase}`;
   at("time").textContent = `${moment(view.time_ms)} UTC`;
