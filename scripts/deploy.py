@@ -12,7 +12,7 @@ from rl_trader.live.hardening import harden_process
 from scripts._cli import run
 
 START: Final = "start"
-COMMANDS: Final = ("status", "kill", "resume")  # what else is there besides trading
+COMMANDS: Final = ("status", "kill", "resume", "report")  # what else is there besides trading
 
 
 class Command(Protocol):

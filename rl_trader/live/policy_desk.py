@@ -7,7 +7,7 @@ from rl_trader.errors import RlTraderError
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.events import Decided
 from rl_trader.live.policy.decider import Decider
-from rl_trader.live.policy.observer import AccountAtClose, Observer
+from rl_trader.live.policy.observer import AccountAtClose, Observation, Observer
 from rl_trader.live.streams.bar_series import BarSeries
 
 
@@ -37,6 +37,7 @@ class PolicyDesk:
         self._taker_fee = taker_fee
         self._now_ms = now_ms
         self.next_funding_ms: int | None = None  # as announced before the newest bar's end
+        self.observation: Observation | None = None  # the newest
 
     def decide(self, command: Decide) -> Decided:
         """Return what the policy wants; where it cannot be asked, why."""
@@ -57,6 +58,7 @@ class PolicyDesk:
             )
         except RlTraderError as error:
             return self._fault(command.open_ms, str(error))
+        self.observation = observation
         decision = self._decider.decide(observation)
         if decision.fault:
             return self._fault(command.open_ms, decision.fault)

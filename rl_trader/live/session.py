@@ -38,6 +38,10 @@ from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.step import Core
+from rl_trader.live.core.words import StopKind
+from rl_trader.live.drift.band import Band
+from rl_trader.live.drift.recorder import Recorder
+from rl_trader.live.drift.watch import DriftWatch, HeardJournal
 from rl_trader.live.exchange.rest import RECV_WINDOW_MS, Rest
 from rl_trader.live.exchange.secrets import Credentials
 from rl_trader.live.exchange.server_clock import ServerClock
@@ -82,6 +86,7 @@ class SessionSetup:
     account: str  # a name or number of it, for the journal
     caps: Caps
     journal: Path
+    band: Band | None = None  # of the drift from the simulation; None watches none
     arming: Arming | None = None  # None where no money is at stake
     waived: tuple[str, ...] = ()  # permissions that the key may have all the same
     redactor: Redactor = field(default_factory=Redactor)  # of everything that the process says
@@ -120,6 +125,7 @@ class Session:
         self.redactor = setup.redactor
         self.is_user_stream_up = False
         self.trader: Trader | None = None
+        self.drift: DriftWatch | None = None
         self._feed: MarketFeed | None = None
         self._is_ending = False
         self._restarts = Restarts(setup.journal)
@@ -210,9 +216,12 @@ class Session:
         for stored in self._journal.events():
             core.step(decode_event(stored.kind, stored.body))
         self._written = ReservedJournal(self._journal, self._note_failure)
+        recorder = Recorder(deployment, self.series, self.desk, self._journal)
+        if setup.band is not None:
+            self.drift = DriftWatch(deployment, setup.band, recorder.known, stop=self._leave_off, tell=self._tell)
         return Trader(
             core,
-            self._written,
+            self._written if self.drift is None else HeardJournal(self._written, self.drift.hear),
             calls,
             self._timers,
             decide=self.desk.decide,
@@ -220,6 +229,7 @@ class Session:
             session_ms=self._clock.monotonic_ms,
             latched=[stop.seq for stop in self._journal.latched_stops()],
             rebuild=lambda: self._user_stream.rebuild(),
+            record=recorder.rows,
             watchers=self._watchers,
         )
 
@@ -251,6 +261,8 @@ class Session:
                 keep_clock(self._rest, self._clock),
             ):
                 group.create_task(work)
+            if self.drift is not None:
+                group.create_task(self.drift.run())
 
     def _armed(self) -> list[Event]:
         arming = self._setup.arming
@@ -261,6 +273,9 @@ class Session:
     def ask_to_stop(self, kind: str, reason: str, by: str) -> None:
         """Enter no more (HALT), or close everything (KILL)."""
         self._happen([StopAsked(t_ms=self._now(), kind=kind, reason=reason, by=by)])
+
+    def _leave_off(self, reason: str) -> None:
+        self.ask_to_stop(StopKind.HALT.value, reason, "the watch over the drift")
 
     def resume(self, reason: str, by: str) -> None:
         """Enter again after a stop, and look at the account at once."""

@@ -7,6 +7,7 @@ order. Nothing here knows what time it is: clocks and timers are given.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from rl_trader.live.calls import MOST_READINGS, Calls
@@ -29,10 +30,11 @@ from rl_trader.live.core.state import Latched, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import IntentState
 from rl_trader.live.entries import entry
-from rl_trader.live.journal.rows import NewEvent
+from rl_trader.live.journal.rows import NewEvent, Row
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Watcher = Callable[[Event, State], object]
+Recorder = Callable[[Event, State], Sequence[Row]]
 
 
 class Journal(Protocol):
@@ -64,6 +66,7 @@ class Trader:
         session_ms: This process's clock.
         latched: Numbers of the journal's events that came with stops which nobody has cleared.
         rebuild: Makes another connection for the account's events.
+        record: Returns what is journalled with an event and the state after it, besides what the event has changed.
         watchers: Shown every event once it is journalled, with the state after it; what they raise ends the trader.
     """
 
@@ -79,6 +82,7 @@ class Trader:
         session_ms: Callable[[], int],
         latched: Sequence[int] = (),
         rebuild: Callable[[], object] = lambda: None,
+        record: Recorder = lambda _event, _state: (),
         watchers: Sequence[Watcher] = (),
     ) -> None:
         self.core = core
@@ -88,6 +92,7 @@ class Trader:
         self._decide = decide
         self._tell = tell
         self._rebuild = rebuild
+        self._record = record
         self._watchers = watchers
         self._session_ms = session_ms
         self._latched = list(latched)
@@ -117,7 +122,9 @@ class Trader:
     def happen(self, event: Event) -> None:
         """Let an event happen: the core steps, it is journalled, and what is commanded is set going."""
         commands = self.core.step(event)
-        number = self._journal.append([entry(event, self.core.state, self._session_ms(), self._latched)])
+        written = entry(event, self.core.state, self._session_ms(), self._latched)
+        kept = self._record(event, self.core.state)
+        number = self._journal.append([replace(written, rows=(*written.rows, *kept)) if kept else written])
         if isinstance(event, Resumed):
             self._latched.clear()
         self._latched += [number for change in self.core.state.changes if isinstance(change, Latched)]

@@ -56,7 +56,9 @@ def whole_events(connection: sqlite3.Connection, path: Path) -> Iterator[WholeEv
         DamagedJournalError: If there are rows of no event, or one is missing among an event's.
         sqlite3.Error: If it cannot be read.
     """
-    placed = heapq.merge(*(_placed(connection, kind.table) for kind in ROW_KINDS), key=attrgetter("seq", "place"))
+    there = tables_of(connection)
+    tables = [kind.table for kind in ROW_KINDS if kind.table in there]
+    placed = heapq.merge(*(_placed(connection, table) for table in tables), key=attrgetter("seq", "place"))
     booked = ((seq, list(rows)) for seq, rows in groupby(placed, key=attrgetter("seq")))
     seq, rows = next(booked, (None, []))
     for *head, digest in connection.execute(f"SELECT {_HEAD}, digest FROM event ORDER BY seq"):
@@ -72,6 +74,11 @@ def whole_events(connection: sqlite3.Connection, path: Path) -> Iterator[WholeEv
         yield WholeEvent(event, digest, [row.row for row in of_event])
     if seq is not None:
         raise damaged(path, seq, "it booked rows and is missing")
+
+
+def tables_of(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of a journal's tables; one of an older version has fewer."""
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def walk(connection: sqlite3.Connection, path: Path, start: bytes, tip: Tip | None) -> Tail:

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from rl_trader.live.journal.audit import WholeEvent, walk, whole_events
+from rl_trader.live.journal.audit import WholeEvent, tables_of, walk, whole_events
 from rl_trader.live.journal.chain import EventHead, JournalError, Stored, genesis
 from rl_trader.live.journal.file import connect_reading, os_errors, sqlite_errors
-from rl_trader.live.journal.rows import LatchedStop, R, StoredEvent, row_from
+from rl_trader.live.journal.rows import AccountRow, DecisionRow, LatchedStop, MarketRow, R, StoredEvent, row_from
 from rl_trader.live.journal.schema import STEPS, check_version, read_meta
 
 _PAGE: Final = 1_000  # events that are read at once
@@ -67,8 +67,13 @@ class JournalReader:
         return None
 
     def rows(self, kind: type[R]) -> Iterator[tuple[int, R]]:
-        """Yield the rows of a kind in the order in which they were booked, each with its event's number."""
+        """Yield the rows of a kind in the order in which they were booked, each with its event's number.
+
+        A journal of a version that did not know the kind has none.
+        """
         with sqlite_errors(self.path, "read"):
+            if kind.table not in tables_of(self._connection):
+                return
             cursor = self._connection.execute(f"SELECT * FROM {kind.table} ORDER BY seq, place")
             names = [column[0] for column in cursor.description]
             found = cursor.fetchall()
@@ -77,6 +82,17 @@ class JournalReader:
             with sqlite_errors(self.path, "read"):
                 booked = row_from(kind, row)
             yield row["seq"], booked
+
+    def newest_bar(self, kind: type[AccountRow | DecisionRow], symbol: str) -> int:
+        """Return the open time of the newest bar that has a row of a kind; 0 if none has."""
+        found = self._rows(f"SELECT max(bar_open_ms) FROM {kind.table} WHERE symbol = ?", (symbol,))
+        return int(found[0][0] or 0)
+
+    def market_since(self, symbol: str, since_ms: int) -> Iterator[MarketRow]:
+        """Yield the market data of a symbol from a time on, in no order."""
+        wanted = "SELECT series, time_ms, body FROM market WHERE symbol = ? AND time_ms >= ?"
+        for series, time_ms, body in self._rows(wanted, (symbol, since_ms)):
+            yield MarketRow(symbol=symbol, series=series, time_ms=time_ms, body=body)
 
     def intent_state(self, client_order_id: str) -> str | None:
         """Return the newest state of an intent; None if it was never journalled."""

@@ -165,6 +165,33 @@ class ClearedStopRow(Row):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRow(Row):
+    """The account at a bar's close; one of a symbol and bar."""
+
+    table: ClassVar[str] = "account_at_close"
+    symbol: str
+    bar_open_ms: int
+    wallet_balance: Decimal
+    amount: Decimal  # signed
+    entry_price: Decimal
+    isolated_wallet: Decimal
+    bars_held: int  # since the position was opened
+    mark_close: Decimal
+    next_funding_ms: int | None = None  # as announced before the close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketRow(Row):
+    """A bar, a candle of the mark price or a settlement as it was seen; one of a symbol, series and time."""
+
+    table: ClassVar[str] = "market"
+    symbol: str
+    series: str
+    time_ms: int
+    body: str  # JSON list in the columns of the series, without the time, in the exchange's texts
+
+
 ROW_KINDS: Final[tuple[type[Row], ...]] = (
     DecisionRow,
     OutcomeRow,
@@ -175,6 +202,8 @@ ROW_KINDS: Final[tuple[type[Row], ...]] = (
     PostingRow,
     RiskStopRow,
     ClearedStopRow,
+    AccountRow,
+    MarketRow,
 )
 
 R = TypeVar("R", bound=Row)

@@ -78,14 +78,31 @@ _APPEND_ONLY: Final = (
     "risk_stop",
     "cleared_stop",
 )
-_GUARDS: Final = tuple(
-    f"CREATE TRIGGER {table}_keeps_{verb.lower()} BEFORE {verb} ON {table}"
-    f" BEGIN SELECT RAISE(ABORT, '{table} is only appended to'); END"
-    for table in _APPEND_ONLY
-    for verb in ("UPDATE", "DELETE")
+_SEEN: Final = (
+    f"""CREATE TABLE account_at_close (
+        symbol TEXT NOT NULL, bar_open_ms INTEGER NOT NULL, wallet_balance TEXT NOT NULL, amount TEXT NOT NULL,
+        entry_price TEXT NOT NULL, isolated_wallet TEXT NOT NULL, bars_held INTEGER NOT NULL, mark_close TEXT NOT NULL,
+        next_funding_ms INTEGER, {_BOOKED}, PRIMARY KEY (symbol, bar_open_ms)) STRICT""",
+    f"""CREATE TABLE market (
+        symbol TEXT NOT NULL, series TEXT NOT NULL, time_ms INTEGER NOT NULL, body TEXT NOT NULL,
+        {_BOOKED}, PRIMARY KEY (symbol, series, time_ms)) STRICT""",
 )
 
-STEPS: Final[Sequence[Step]] = ((*_TABLES, *_GUARDS),)
+
+def _guards(*tables: str) -> Step:
+    """Return what lets tables be appended to, and nothing else."""
+    return tuple(
+        f"CREATE TRIGGER {table}_keeps_{verb.lower()} BEFORE {verb} ON {table}"
+        f" BEGIN SELECT RAISE(ABORT, '{table} is only appended to'); END"
+        for table in tables
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+STEPS: Final[Sequence[Step]] = (
+    (*_TABLES, *_guards(*_APPEND_ONLY)),
+    (*_SEEN, *_guards("account_at_close", "market")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

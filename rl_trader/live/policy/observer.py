@@ -119,7 +119,7 @@ class Observer:
             DataError: If a bar, a mark price or a settlement that is needed is not there, or a value is not finite.
         """
         market = self._market(open_ms, tables)
-        _write_countdown(market, tables.funding, next_funding_ms)
+        write_countdown(market, tables.funding, next_funding_ms)
         bars, schema = market.bars, self._deployment.schema
         rows = self._compute(bars)
         held = _as_floats(account, is_isolated=self._deployment.trading.margin_mode == "isolated")
@@ -216,7 +216,7 @@ def _between(table: pd.DataFrame, time: str, since_ms: int, until_ms: int) -> pd
     return table.iloc[first:stop].reset_index(drop=True)
 
 
-def _write_countdown(market: MarketData, funding: pd.DataFrame | None, next_funding_ms: int | None) -> None:
+def write_countdown(market: MarketData, funding: pd.DataFrame | None, next_funding_ms: int | None) -> None:
     """Write when the settlement after the newest known one is due, into the bars after that one.
 
     In training it is the next recorded settlement, which the interval of today's terms need not tell.

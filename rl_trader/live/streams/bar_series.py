@@ -174,6 +174,7 @@ class BarSeries:
         self.needs = needs
         symbol, bar_ms = needs.symbol, needs.bar_ms
         kept_ms = MS_PER_DAY + 2 * (needs.num_bars * bar_ms + MS_PER_DAY)
+        self.kept_ms = kept_ms + FUNDING_BEFORE_MS  # of everything
         self.klines = Series(Kind.KLINES, symbol, needs.interval)
         self.marks = tuple(Series(Kind.MARK_PRICE, symbol, mark) for mark in needs.mark_intervals)
         self.funding = Series(Kind.FUNDING_RATE, symbol)
@@ -268,8 +269,8 @@ class BarSeries:
         """Return whether nothing lacks of the window that ends with the newest bar that is over at a time."""
         return not self.missing(until_ms)
 
-    def tables(self, until_ms: int) -> SymbolTables:
-        """Return the window that ends with the newest bar that is over at a time, as the store has recordings.
+    def window(self, until_ms: int) -> dict[Series, list[Row]]:
+        """Return the rows of the window that ends with the newest bar that is over at a time, as they were told.
 
         Raises:
             DataError: If something is missing.
@@ -281,15 +282,22 @@ class BarSeries:
                 f"the window of {self.needs.symbol} until {utc(end)} must be whole and lacks {missing[0]}"
                 f" ({len(missing)} holes in all); wait until it has been fetched"
             )
-        settlements = self._settlements.rows(since - FUNDING_BEFORE_MS, end)
+        rows = {series: track.rows(since, end) for series, track in self._tracks.items()}
+        rows[self.funding] = self._settlements.rows(since - FUNDING_BEFORE_MS, end)
+        return rows
+
+    def tables(self, until_ms: int) -> SymbolTables:
+        """Return the window that ends with the newest bar that is over at a time, as the store has recordings.
+
+        Raises:
+            DataError: If something is missing.
+        """
+        window = self.window(until_ms)
         return SymbolTables(
             terms=self.needs.terms,
-            klines=self._table(self.klines, self._tracks[self.klines].rows(since, end), TRADED_COLUMNS),
-            mark_prices={
-                str(mark.interval): self._table(mark, self._tracks[mark].rows(since, end), QUOTED_COLUMNS)
-                for mark in self.marks
-            },
-            funding=self._table(self.funding, settlements, SETTLED_COLUMNS),
+            klines=self._table(self.klines, window[self.klines], TRADED_COLUMNS),
+            mark_prices={str(mark.interval): self._table(mark, window[mark], QUOTED_COLUMNS) for mark in self.marks},
+            funding=self._table(self.funding, window[self.funding], SETTLED_COLUMNS),
         )
 
     def _table(self, series: Series, rows: list[Row], columns: Sequence[str]) -> pd.DataFrame:
