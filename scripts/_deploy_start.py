@@ -39,6 +39,7 @@ def _parser() -> Parser:
     parser.add_argument("--symbol", help="of a run that has several")
     parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="which (default: %(default)s)")
     parser.add_argument("--caps", type=Path, required=True, help="JSON file of what no order may exceed")
+    parser.add_argument("--band", type=Path, help="JSON file of how far trading may be from the simulation")
     parser.add_argument("--keys", type=Path, help="file of keys, readable by you alone")
     parser.add_argument("--journal", type=Path, help="file of the journal (default: in the run's folder)")
     parser.add_argument("--account", default="main", help="what the journal calls the account (default: %(default)s)")
@@ -102,6 +103,7 @@ def _order(arguments: "Namespace") -> "Order":
         hours=arguments.hours,
         paper_hours=arguments.paper_hours,
         waived=tuple(arguments.waive),
+        band=arguments.band,
     )
 
 

@@ -13,6 +13,7 @@ from rl_trader.errors import ConfigError
 from rl_trader.live.arming.arming import NO_STOP, PAPER_HOURS, Arming, Wish, arm
 from rl_trader.live.arming.paper_time import PaperKeeper, PaperTime, build_sha256
 from rl_trader.live.core.caps import Caps, load_caps
+from rl_trader.live.drift.band import Band, load_band
 from rl_trader.live.exchange.permissions import check_waived
 from rl_trader.live.exchange.rest import Rest
 from rl_trader.live.exchange.secrets import AskKeyring, Credentials, load_credentials
@@ -50,6 +51,7 @@ class Order:
     hours: float | None = None
     paper_hours: float | None = None
     waived: tuple[str, ...] = ()
+    band: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class Launch:
     account: str
     journal: Path
     waived: tuple[str, ...]  # permissions of the key
+    band: Band  # of the drift from the simulation
     wish: Wish | None  # what is to be armed; None where no money is at stake
     paper: PaperTime
     redactor: Redactor = field(default_factory=Redactor)
@@ -98,6 +101,7 @@ def prepare(order: Order, environment: Mapping[str, str], ask_keyring: AskKeyrin
         account=order.account,
         journal=order.journal or order.run / f"{order.mode}-{order.account}.journal",
         waived=_waived_permissions(order),
+        band=Band() if order.band is None else load_band(order.band),
         wish=wish,
         paper=PaperTime(order.run, deployment.policy_sha256, build_sha256()),
         redactor=redactor,
@@ -139,6 +143,7 @@ async def setup_of(launch: Launch, ask: Callable[[str], str], tell: Callable[[st
         caps=launch.caps,
         journal=launch.journal,
         arming=arming,
+        band=launch.band,
         waived=launch.waived,
         redactor=launch.redactor,
     )
