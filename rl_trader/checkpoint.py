@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from rl_trader.config import EnvConfig
 from rl_trader.contract import ContractTerms
@@ -21,6 +21,7 @@ from rl_trader.decision import ActionMap
 from rl_trader.errors import CheckpointError, RlTraderError
 from rl_trader.features import resolve_features
 from rl_trader.observation import ObservationSchema
+from rl_trader.plain_files import read_json, read_plain
 from rl_trader.policies import DeployablePolicy, is_exact, policy_arrays, policy_of, policy_words
 from rl_trader.scaling import Scaling
 from rl_trader.serialise import from_json, to_json
@@ -30,6 +31,8 @@ POLICY_FILE: Final = "policy.safetensors"
 MANIFEST_FILE: Final = "manifest.json"
 GOLDEN_OBSERVATIONS: Final = "golden.observations"
 GOLDEN_TARGETS: Final = "golden.targets"
+MOST_MANIFEST_BYTES: Final = 16 * 2**20
+MOST_POLICY_BYTES: Final = 2**28
 TARGET_TOLERANCE: Final = 1e-6  # of a continuous target between machines; discrete targets must be equal
 
 
@@ -111,7 +114,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: If it is missing, damaged, or made by another schema.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     try:
         env = from_json(EnvConfig, manifest["env"], "env")
         wanted = manifest["observation"]["sha256"]
@@ -148,12 +151,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a checkpoint, of which nothing is checked but its format.
+
+    Raises:
+        CheckpointError: If there is none, it cannot be read, or it is of another format.
+    """
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise CheckpointError(f"{folder} is no checkpoint: it has no {MANIFEST_FILE}; name a run's checkpoint folder")
     try:
-        manifest = json.loads(path.read_text())
+        manifest = read_json(path, MOST_MANIFEST_BYTES)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; it is damaged") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -165,11 +173,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _read_arrays(path: Path, wanted_hash: str) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; the checkpoint is damaged")
-    if _sha256(path) != wanted_hash:
-        raise CheckpointError(f"{path} does not have the hash of its manifest; one of them was changed or is damaged")
     try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError, ValueError) as error:
+        content = read_plain(path, MOST_POLICY_BYTES)
+        if hashlib.sha256(content).hexdigest() != wanted_hash:
+            raise CheckpointError(
+                f"{path} does not have the hash of its manifest; one of them was changed or is damaged"
+            )
+        return dict(load(content))
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; it is damaged") from error
 
 

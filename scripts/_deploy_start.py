@@ -48,6 +48,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--waive", action="append", default=[], metavar="NAME", help="a permission of the key, or no-stop; repeatable"
     )
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="of your own features, to be imported"
+    )
     add_watch_arguments(parser)
     return parser
 
@@ -104,6 +107,7 @@ def _order(arguments: "Namespace") -> "Order":
         paper_hours=arguments.paper_hours,
         waived=tuple(arguments.waive),
         band=arguments.band,
+        allowed=tuple(arguments.allow),
     )
 
 

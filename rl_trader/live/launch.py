@@ -21,6 +21,7 @@ from rl_trader.live.exchange.server_clock import ServerClock
 from rl_trader.live.exchange.venue import DEMO, LIVE, Gate, Look, Venue, VenueName
 from rl_trader.live.exchange.wire import AiohttpTransport
 from rl_trader.live.policy.deployment import Deployment, load_deployment
+from rl_trader.live.policy.own_features import check_own_features
 from rl_trader.live.preflight.clocks import wall_ms
 from rl_trader.live.preflight.preflight import Preflight
 from rl_trader.live.redaction import Redactor
@@ -52,6 +53,7 @@ class Order:
     paper_hours: float | None = None
     waived: tuple[str, ...] = ()
     band: Path | None = None
+    allowed: tuple[str, ...] = ()  # modules whose features may be imported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ def prepare(order: Order, environment: Mapping[str, str], ask_keyring: AskKeyrin
         ContractError: If its symbol does not allow its leverage.
     """
     venue = venue_of(order)
+    check_own_features(order.run, order.checkpoint, order.allowed)
     deployment = load_deployment(order.run, order.symbol, order.checkpoint)
     caps = load_caps(order.caps).caps
     caps.check_run(deployment.symbol, deployment.trading)

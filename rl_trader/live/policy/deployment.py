@@ -4,13 +4,12 @@ Everything is read from the manifest, so that a deployment takes no option that 
 be shown what it was trained on: the mark price of the same candles, and no taker purchases where none were recorded.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from rl_trader.checkpoint import MANIFEST_FILE, Checkpoint, load_checkpoint
+from rl_trader.checkpoint import MANIFEST_FILE, Checkpoint, load_checkpoint, read_manifest
 from rl_trader.config import Assumptions, TradingConfig
 from rl_trader.contract_terms import ContractTerms
 from rl_trader.errors import CheckpointError, ConfigError
@@ -18,11 +17,14 @@ from rl_trader.features import SIGNAL_PREFIX
 from rl_trader.klines import can_resample, interval_ms
 from rl_trader.observation import ObservationSchema
 from rl_trader.observed_market import schema_warmup
+from rl_trader.plain_files import read_json
 from rl_trader.trading import kernel_terms
 
 SERIES: Final = "series"  # of the manifest's facts
 CHECKPOINTS: Final = "checkpoints"  # of a run folder
 INDEX_FILE: Final = "index.json"
+MOST_INDEX_BYTES: Final = 2**20
+MOST_BARS: Final = 50_000  # of one observation: more are not asked for at the start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ def load_deployment(path: Path, symbol: str | None = None, which: str = "best") 
         ConfigError: If the symbol is none of the run's, or a feature needs what live trading does not have.
         ContractError: If the symbol does not allow the leverage.
     """
-    folder = path if (path / MANIFEST_FILE).is_file() else _checkpoint_folder(path, which)
+    folder = checkpoint_folder(path, which)
     checkpoint = load_checkpoint(folder)
     terms = _chosen(checkpoint, symbol)
     signals = [name for name in checkpoint.env.features if name.startswith(SIGNAL_PREFIX)]
@@ -105,29 +107,49 @@ def load_deployment(path: Path, symbol: str | None = None, which: str = "best") 
         )
     deployment = Deployment(
         name=path.resolve().name,
-        policy_sha256=str(json.loads((folder / MANIFEST_FILE).read_text())["policy"]["sha256"]),
+        policy_sha256=str(read_manifest(folder)["policy"]["sha256"]),
         checkpoint=checkpoint,
         terms=terms,
         series=_series(checkpoint, terms.symbol, folder),
     )
+    if deployment.num_bars > MOST_BARS:
+        raise ConfigError(
+            f"an observation of {path} is made of {deployment.num_bars} bars, and {MOST_BARS} are the most that a start"
+            " asks for; train with a smaller window"
+        )
     kernel_terms([terms], deployment.trading)
     return deployment
 
 
-def _checkpoint_folder(path: Path, which: str) -> Path:
+def checkpoint_folder(path: Path, which: str) -> Path:
+    """Return the folder of a checkpoint: the given one, or one of a run's.
+
+    Raises:
+        CheckpointError: If it is neither, or its run does not name it.
+    """
+    if (path / MANIFEST_FILE).is_file():
+        return path
     index = path / CHECKPOINTS / INDEX_FILE
     if not index.is_file():
         raise CheckpointError(f"{path} is neither a run's folder nor a checkpoint; name one that scripts.train made")
     try:
-        names = json.loads(index.read_text())
+        names: Any = read_json(index, MOST_INDEX_BYTES)
         name = names[which]
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{index} cannot be read: {error}; the run folder is damaged") from error
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"run {path} has no {which} checkpoint; choose best or last, or train it") from error
-    if not isinstance(name, str) or Path(name).name != name:
+    if not _is_beside(index, name):
         raise CheckpointError(f"{index} must name a folder beside it, found {name!r}; the run folder is damaged")
-    return path / CHECKPOINTS / name
+    return path / CHECKPOINTS / str(name)
+
+
+def _is_beside(index: Path, name: object) -> bool:
+    """Return whether a name is that of a folder which lies beside the index, and is no way out of there."""
+    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+        return False
+    beside = index.absolute().parent
+    return beside.parent.resolve() / beside.name / name == (beside / name).resolve()
 
 
 def _chosen(checkpoint: Checkpoint, symbol: str | None) -> ContractTerms:

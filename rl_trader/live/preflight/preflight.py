@@ -88,7 +88,10 @@ class Preflight:
         clock = compare_clocks(self._wall_ms(), self._rest.clock.now_ms(), self._rest.venue.name)
         if clock.level == "refuse":  # what is signed would be refused
             return [clock]
-        findings = [clock, *await self._key(), *await self._symbol(), *await self._modes()]
+        findings = [clock, *await self._key(), *await self._symbol()]
+        if any(finding.level == "refuse" for finding in findings):  # there may be nothing more to ask about
+            return findings
+        findings += await self._modes()
         findings += await self._balance()
         findings += await self._brackets()
         findings += await self._settings()
