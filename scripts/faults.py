@@ -1,7 +1,7 @@
 """Rehearse the live trader on a local exchange that fails, in virtual time: seed after seed, every invariant asked.
 
 Exit code 0 if every invariant holds in every seed; 1 if one is broken, with the first broken seeds. With --self-test
-ten known bugs are planted, one at a time, and each must be caught: 1 if one is not.
+known bugs are planted, one at a time, and each must be caught: 1 if one is not.
 """
 
 import json
