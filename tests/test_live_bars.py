@@ -443,6 +443,19 @@ def test_of_a_mark_price_in_longer_bars_the_open_is_known_before_their_end() -> 
     assert series.tables(end(4)).klines["open_time"].tolist() == [START + i * BAR for i in (2, 3, 4)]
 
 
+def test_the_mark_price_at_a_bars_end_is_that_of_its_finest_candles() -> None:
+    series = BarSeries(needs(marks=("30m", "15m", "1h")))
+    (half, quarter, hour) = series.marks
+    series.add_mark(half, row(2, close="50001"))
+    series.add_mark(hour, row(1, length=2 * BAR, close="50002"))
+    assert series.mark_close(START + 2 * BAR) is None
+    series.add_mark(quarter, row(4, length=BAR // 2, close="50003"))
+    assert series.mark_close(START + 2 * BAR) is None  # it ends with the second one of the two
+    series.add_mark(quarter, row(5, length=BAR // 2, close="50004"))
+    assert series.mark_close(START + 2 * BAR) == "50004"
+    assert filled(4, needs(marks=("1h",))).mark_close(START + 4 * BAR) is None  # of these the open alone is known
+
+
 @given(st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=8))
 def test_a_text_becomes_the_float_that_the_downloader_makes_of_it(value: Any) -> None:
     text = f"{value + 1:.8f}"
