@@ -122,12 +122,16 @@ class DQNConfig:
     """Share of random actions at the end of it."""
     max_grad_norm: float = 10.0
     """Limit of the gradient's norm."""
+    n_quantiles: int = 25
+    """Quantiles of the return; of qrdqn alone."""
     net_arch: tuple[int, ...] = (64, 64)
     """Hidden layers of the network."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "dqn", ("total_timesteps", "num_envs", "learning_rate", "buffer_size", "batch_size"))
-        _check_positive(self, "dqn", ("n_steps", "train_freq", "gradient_steps", "target_update_interval"))
+        _check_positive(
+            self, "dqn", ("n_steps", "train_freq", "gradient_steps", "target_update_interval", "n_quantiles")
+        )
         _check_fraction(self, "dqn", ("gamma", "exploration_fraction", "exploration_final_eps"))
         _check_layers(self.net_arch, "dqn")
 
@@ -136,8 +140,8 @@ class DQNConfig:
 class TrainConfig:
     """A training run."""
 
-    algo: Literal["ppo", "dqn"] = "ppo"
-    """Learning algorithm."""
+    algo: Literal["ppo", "dqn", "qrdqn"] = "ppo"
+    """Learning algorithm; qrdqn needs the extra `contrib`."""
     seed: int = 0
     """Of everything that is random."""
     device: str = "auto"
@@ -159,17 +163,17 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Used with --algo ppo."""
     dqn: DQNConfig = field(default_factory=DQNConfig)
-    """Used with --algo dqn."""
+    """Used with --algo dqn and --algo qrdqn."""
 
     def __post_init__(self) -> None:
-        if self.algo not in ("ppo", "dqn"):
-            raise ConfigError(f"unknown algorithm {self.algo!r}; choose ppo or dqn")
+        if self.algo not in ("ppo", "dqn", "qrdqn"):
+            raise ConfigError(f"unknown algorithm {self.algo!r}; choose ppo, dqn or qrdqn")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, was {self.seed}; give 0 or more")
         if self.evaluations < 1:
             raise ConfigError(f"evaluations must be at least 1, was {self.evaluations}; give a whole number from 1")
-        if self.algo == "dqn" and not self.env.trading.levels:
-            raise ConfigError("dqn needs discrete actions; give env.trading.levels, or choose ppo")
+        if self.algo != "ppo" and not self.env.trading.levels:
+            raise ConfigError(f"{self.algo} needs discrete actions; give env.trading.levels, or choose ppo")
 
     @property
     def learner(self) -> PPOConfig | DQNConfig:

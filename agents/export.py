@@ -18,22 +18,32 @@ def export_policy(model: BaseAlgorithm, action_map: ActionMap) -> NetworkPolicy:
     """Return the network that takes the model's deterministic actions.
 
     Args:
-        model: PPO or DQN with an ``MlpPolicy``.
+        model: PPO, DQN or QR-DQN with an ``MlpPolicy``.
         action_map: What its actions mean.
     """
     policy: Any = model.policy
     if isinstance(model, DQN):
         return _network([*policy.q_net.q_net], "argmax", action_map)
+    if hasattr(policy, "quantile_net"):
+        modules = [*policy.quantile_net.quantile_net]
+        return _network(modules, "argmax", action_map, num_quantiles=policy.n_quantiles)
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]
     return _network(modules, "argmax" if action_map.is_discrete else "mean", action_map)
 
 
-def _network(modules: list[nn.Module], head: Any, action_map: ActionMap) -> NetworkPolicy:  # noqa: ANN401 - a literal
-    layers = tuple(
-        Layer(_array(module.weight), _array(module.bias)) for module in modules if isinstance(module, nn.Linear)
-    )
+def _network(modules: list[nn.Module], head: Any, action_map: ActionMap, num_quantiles: int = 1) -> NetworkPolicy:  # noqa: ANN401 - a literal
+    layers = [Layer(_array(module.weight), _array(module.bias)) for module in modules if isinstance(module, nn.Linear)]
+    layers[-1] = _mean_of_quantiles(layers[-1], num_quantiles)
     activations = [ACTIVATIONS[type(module)] for module in modules if type(module) in ACTIVATIONS]
-    return NetworkPolicy(layers, activations[0] if activations else "tanh", head, action_map)
+    return NetworkPolicy(tuple(layers), activations[0] if activations else "tanh", head, action_map)
+
+
+def _mean_of_quantiles(layer: Layer, num_quantiles: int) -> Layer:
+    """Return the layer of the actions' means: a mean of linear outputs, all actions of a quantile together, is one."""
+    weight, bias = (
+        part.reshape(num_quantiles, -1, *part.shape[1:]).mean(axis=0) for part in (layer.weight, layer.bias)
+    )
+    return Layer(weight, bias)
 
 
 def _array(parameter: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -28,9 +28,9 @@ from rl_trader.known_answers.rows import ROWS, find_rows
 from rl_trader.known_answers.series import INTERVAL, START_MS
 from rl_trader.optimum import Score
 
-Algo = Literal["ppo", "dqn"]
+Algo = Literal["ppo", "dqn", "qrdqn"]
 
-DISCRETE: Final = ("dqn",)  # algorithms that choose between levels
+DISCRETE: Final = ("dqn", "qrdqn")  # algorithms that choose between levels
 
 SCORE_FILE: Final = "score.json"
 MAP_FILE: Final = "policy_map.png"
@@ -144,7 +144,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
     if cell.steps is None:
         return config
     learner = replace(config.learner, total_timesteps=cell.steps)
-    return replace(config, **{cell.algo: learner})  # type: ignore[arg-type]  # its own kind of learner
+    return replace(config, **{"ppo" if cell.algo == "ppo" else "dqn": learner})  # type: ignore[arg-type]  # of its kind
 
 
 def play_cell(cell: Cell, runs: Path) -> CellScore:

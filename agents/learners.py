@@ -1,5 +1,6 @@
 """Stable-Baselines3 models from a run's configuration."""
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,6 +17,7 @@ from agents.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": DQN}
+CONTRIBUTED: Final = {"qrdqn": "QRDQN"}  # classes of sb3-contrib, which is an extra
 FINAL_LEARNING_RATE: Final = 0.1  # of the first
 SMALL_LAYER: Final = 128  # units
 ACCOUNTS_PER_THREAD: Final = 1_024  # fewer are not worth waking a thread
@@ -47,6 +49,25 @@ def find_device(name: str) -> str:
     return name
 
 
+def find_algorithm(name: str) -> type[BaseAlgorithm]:
+    """Return the class of an algorithm.
+
+    Raises:
+        ConfigError: If it is one of sb3-contrib, and that is not installed.
+    """
+    if name not in CONTRIBUTED:
+        return ALGORITHMS[name]
+    try:
+        contributed = importlib.import_module("sb3_contrib")
+    except ImportError as error:
+        raise ConfigError(
+            f"{name} needs the package sb3-contrib, which is not installed; type"
+            " `pip install -c constraints.txt -e '.[contrib]'`"
+        ) from error
+    found: type[BaseAlgorithm] = getattr(contributed, CONTRIBUTED[name])
+    return found
+
+
 def step_threads(num_envs: int) -> int:
     """Return how many threads step the accounts fastest: one for few accounts, else one a processor."""
     return min(os.cpu_count() or 1, num_envs // ACCOUNTS_PER_THREAD) or 1
@@ -73,7 +94,7 @@ def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:
     device = find_device(config.device)
     if config.algo == "ppo":
         return _make_ppo(config.ppo, env, config.seed, device)
-    return _make_dqn(config.dqn, env, config.seed, device)
+    return _make_dqn(config.algo, config.dqn, env, config.seed, device)
 
 
 def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> FastPPO:
@@ -97,8 +118,12 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
     )
 
 
-def _make_dqn(config: DQNConfig, env: TradingVecEnv, seed: int, device: str) -> DQN:
-    return DQN(
+def _make_dqn(algo: str, config: DQNConfig, env: TradingVecEnv, seed: int, device: str) -> BaseAlgorithm:
+    kwargs = _policy_kwargs(config.net_arch, nn.ReLU)
+    if algo == "qrdqn":
+        kwargs["n_quantiles"] = config.n_quantiles
+    algorithm: Any = find_algorithm(algo)
+    model: BaseAlgorithm = algorithm(
         "MlpPolicy",
         env,
         learning_rate=falling(config.learning_rate),
@@ -113,10 +138,11 @@ def _make_dqn(config: DQNConfig, env: TradingVecEnv, seed: int, device: str) -> 
         exploration_fraction=config.exploration_fraction,
         exploration_final_eps=config.exploration_final_eps,
         max_grad_norm=config.max_grad_norm,
-        policy_kwargs=_policy_kwargs(config.net_arch, nn.ReLU),
+        policy_kwargs=kwargs,
         seed=seed,
         device=device,
     )
+    return model
 
 
 def _policy_kwargs(net_arch: tuple[int, ...], activation: type[nn.Module]) -> dict[str, Any]:

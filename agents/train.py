@@ -20,7 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig
 from agents.export import export_policy
-from agents.learners import ALGORITHMS, choose_threads, find_device, make_model, step_threads
+from agents.learners import choose_threads, find_algorithm, find_device, make_model, step_threads
 from agents.markets import data_files, load_market, parse_period, recorded_series
 from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
@@ -104,7 +104,7 @@ class TrainingRun:
             self.folder = RunFolder.create(folder, config, _about(config, market.assumptions))
         else:
             self.folder = RunFolder.open(folder)
-            algorithm, device = ALGORITHMS[config.algo], find_device(config.device)
+            algorithm, device = find_algorithm(config.algo), find_device(config.device)
             self.model, progress = load_state(self.folder.resume_folder, algorithm, self.env, device)
             self.progress = Progress(**progress)
         self.log = TrainingLog(

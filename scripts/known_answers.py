@@ -14,7 +14,7 @@ from scripts._cli import EXIT_INTERRUPTED, Parser, run, wide_console
 if TYPE_CHECKING:
     from agents.known_cells import Cell, CellScore
 
-ALGORITHMS = ("ppo", "dqn")
+ALGORITHMS = ("ppo", "dqn", "qrdqn")
 
 
 def _parser() -> Parser:

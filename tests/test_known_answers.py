@@ -306,6 +306,17 @@ def test_ppo_learns_what_is_known(row: str, steps: int, tmp_path: Path) -> None:
     assert (tmp_path / f"{row}-ppo-0" / "policy_map.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_quantile_network_is_deployed_as_the_means_of_its_quantiles(tmp_path: Path) -> None:
+    cell = Cell(row="K1-1", algo="qrdqn", seed=0, steps=12_000)
+    run = new_run(cell_config(cell, tmp_path), cell.row)
+    run.learn(lambda _done, _total: None)
+    observations = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    chosen, _ = run.model.predict(observations, deterministic=True)
+    targets = run.folder.checkpoint("last").policy.targets(observations)
+    np.testing.assert_array_equal(targets, np.array([-1.0, 0.0, 1.0])[chosen])
+    assert len(set(targets)) > 1
+
+
 # ---- The command
 
 
