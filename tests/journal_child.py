@@ -24,12 +24,14 @@ from rl_trader.errors import RlTraderError
 from rl_trader.live.journal.chain import JournalError, Json
 from rl_trader.live.journal.journal import Journal
 from rl_trader.live.journal.rows import (
+    AccountRow,
     ClearedStopRow,
     DecisionRow,
     FillRow,
     IncomeRow,
     IntentRow,
     IntentStateRow,
+    MarketRow,
     NewEvent,
     OutcomeRow,
     PostingRow,
@@ -125,6 +127,22 @@ def decision(bar_open_ms: int, observation: bytes = b"\x00\x01\xfe\xff") -> Deci
     )
 
 
+def seen(bar_open_ms: int) -> tuple[Row, ...]:
+    """Return the account at the close of a bar, and the bar."""
+    account = AccountRow(
+        symbol="BTCUSDT",
+        bar_open_ms=bar_open_ms,
+        wallet_balance=Decimal(10_000),
+        amount=Decimal("-0.010"),
+        entry_price=Decimal("67000.10"),
+        isolated_wallet=Decimal(70),
+        bars_held=3,
+        mark_close=Decimal("67001.20"),
+    )
+    bar = '["67000.10", "67010.00", "66990.00", "67001.10", "12.345"]'
+    return account, MarketRow(symbol="BTCUSDT", series="klines_1m", time_ms=bar_open_ms, body=bar)
+
+
 def halt(reason: str = "the disk is full") -> NewEvent:
     stop = RiskStopRow(kind="HALT", reason=reason, by="journal")
     return NewEvent(source="core", kind="StopAsked", session_ms=9, body={}, rows=(stop,))
@@ -136,7 +154,7 @@ def a_day(journal: Journal) -> None:
     outcome = OutcomeRow(symbol="BTCUSDT", bar_open_ms=60_000, outcome="SENT")
     decided = NewEvent(
         source="policy", kind="Decided", session_ms=2, exchange_ms=2, cause_seq=2, body={"é": ["\ud800", None, -1]},
-        rows=(decision(60_000), outcome, intent("q-1", decision="60000")),
+        rows=(*seen(60_000), decision(60_000), outcome, intent("q-1", decision="60000")),
     )  # fmt: skip
     journal.append([decided])
     sent = IntentStateRow(client_order_id="q-1", state="SENT", sent_ms=3, fence_ms=18_000)
