@@ -164,33 +164,50 @@ def fit_forest(
     Raises:
         ConfigError: If scikit-learn is not installed, or the training period has too few bars.
     """
+    inputs, returns = training_rows(observed, train, forest.horizon_bars)
+    arrays = grow_forest(inputs, returns, forest, config.seed)
+    cost = round_trip(observed.market, config)
+    action_map = ActionMap(levels=config.env.trading.levels)
+    policies = [ForestPolicy(arrays, observed.schema.size, factor * cost, action_map) for factor in HURDLES]
+    found = [_score(policy, observed, config, validation).log_growth for policy in policies]
+    growths = [-math.inf if growth is None else growth for growth in found]
+    return policies[growths.index(max(growths))]
+
+
+def grow_forest(
+    inputs: NDArray[np.float32], returns: NDArray[np.float64], forest: ForestConfig, seed: int
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a forest that predicts returns.
+
+    Args:
+        inputs: (num_rows, num_inputs).
+        returns: (num_rows,) log returns.
+        forest: How it is grown.
+        seed: Of the samples and features that trees look at.
+
+    Raises:
+        ConfigError: If scikit-learn is not installed, or there are too few rows.
+    """
     try:
         from sklearn.ensemble import RandomForestRegressor
     except ImportError as error:
         raise ConfigError(
             "a forest needs scikit-learn; install it by `pip install -c constraints.txt -e .[baselines]`"
         ) from error
-    inputs, returns = training_rows(observed, train, forest.horizon_bars)
     if len(inputs) < 2 * forest.min_samples_leaf:
         raise ConfigError(
-            f"a forest with leaves of {forest.min_samples_leaf} bars needs twice as many in market.train, found"
-            f" {len(inputs)}; choose a longer period"
+            f"a forest with leaves of {forest.min_samples_leaf} bars needs twice as many to train on, found"
+            f" {len(inputs)}; choose a longer market.train"
         )
     grown = RandomForestRegressor(
         n_estimators=forest.num_trees,
         max_depth=forest.max_depth,
         min_samples_leaf=forest.min_samples_leaf,
         max_features=forest.max_features,
-        random_state=config.seed,
+        random_state=seed,
         n_jobs=1,
     ).fit(inputs, returns)
-    arrays = forest_arrays([tree.tree_ for tree in grown.estimators_])
-    cost = _round_trip(observed.market, config)
-    action_map = ActionMap(levels=config.env.trading.levels)
-    policies = [ForestPolicy(arrays, observed.schema.size, factor * cost, action_map) for factor in HURDLES]
-    found = [_score(policy, observed, config, validation).log_growth for policy in policies]
-    growths = [-math.inf if growth is None else growth for growth in found]
-    return policies[growths.index(max(growths))]
+    return forest_arrays([tree.tree_ for tree in grown.estimators_])
 
 
 def training_rows(
@@ -230,7 +247,7 @@ def forest_arrays(trees: list[Any]) -> dict[str, NDArray[Any]]:
     return {"forest.roots": begins[:-1].astype(np.int32), **arrays}
 
 
-def _round_trip(market: MarketData, config: TrainConfig) -> float:
+def round_trip(market: MarketData, config: TrainConfig) -> float:
     """Return what opening and closing a position costs, a fraction of its notional, mean of the symbols."""
     fees = [charged_fees(terms, config.env.trading).taker for terms in market.terms]
     return 2.0 * (float(np.mean(fees)) + config.env.trading.slippage.half_spread)

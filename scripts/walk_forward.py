@@ -10,6 +10,8 @@ tests it on what follows, and judges all tests together. The same command goes o
   --holding-bars N     added to the longest feature window: the purge between two periods (default: 48)
   --holdout SHARE      last part of the time, in no fold (default: 0.1)
   --open-holdout       test the last fold's seeds on it; once, and counted
+  --groups N           instead of folds: cut the time into N groups, test every pair of them with a forest that is
+                       trained on the others, purged and embargoed, and chain the tests into N - 1 paths
   --json               print JSON
 """
 
@@ -23,6 +25,7 @@ from scripts._cli import run, wide_console
 from scripts._overrides import parse_preset
 
 if TYPE_CHECKING:
+    from agents.config import TrainConfig
     from agents.walk_forward import WalkForward
 
 COMMAND = "python -m scripts.walk_forward"
@@ -33,7 +36,9 @@ OPTIONS = {
     "--learner": str,
     "--holding-bars": int,
     "--holdout": float,
+    "--groups": int,
 }
+TESTED_GROUPS = 2
 
 
 def main() -> int:
@@ -49,6 +54,11 @@ def main() -> int:
     from agents.train import TrainingInterruptedError
     from agents.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward
 
+    groups = options.pop("groups", None)
+    if groups is not None:
+        if options.keys() - {"holding_bars", "learner"} or options.get("learner", "forest") != "forest":
+            raise ConfigError("--groups cross-validates a forest: of the other options it takes --holding-bars alone")
+        return _cross_validate(config, groups, options.get("holding_bars", 48), is_json=flags["--json"])
     walk = WalkForwardConfig(**options)
     name = config.name or f"walk-forward-{preset}-{config.algo if walk.learner == 'agent' else walk.learner}"
     if flags["--open-holdout"]:
@@ -75,6 +85,20 @@ def main() -> int:
     else:
         _print_result(result, name)
         print(f"report: {page}")
+    return 0
+
+
+def _cross_validate(config: "TrainConfig", groups: int, holding_bars: int, *, is_json: bool) -> int:
+    from agents.combinatorial import cross_validate
+
+    result = cross_validate(config, groups, TESTED_GROUPS, holding_bars)
+    found = result.to_json()
+    if is_json:
+        print(json.dumps(found, indent=1))
+        return 0
+    print(f"{found['num_folds']} forests, {found['num_paths']} paths through {groups} groups")
+    for number, (total, ratio) in enumerate(zip(found["total_returns"], found["sharpe_ratios"], strict=True)):
+        print(f"path {number}: {total:+.1%} return, Sharpe {'-' if ratio is None else f'{ratio:.2f}'}")
     return 0
 
 

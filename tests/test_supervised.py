@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agents.combinatorial import cross_validate, only_in
 from agents.config import TrainConfig
 from agents.evaluate import evaluate_run
 from agents.markets import load_market, parse_period
@@ -82,8 +83,23 @@ def test_a_forest_trades_evaluates_and_deploys_like_an_agent(tmp_path: Path) -> 
     assert result.evaluation.facts["algorithm"] == "forest"
     with pytest.raises(ConfigError, match="unknown baseline 'tree'"):
         fit_baseline("tree", config(tmp_path), "x")
-    with pytest.raises(ConfigError, match="needs twice as many"):
+    with pytest.raises(ConfigError, match="needs twice as many to train on"):
         fit_baseline("forest", config(tmp_path), "y", replace(FOREST, min_samples_leaf=10**6))
+
+
+def test_combinations_of_groups_are_never_tested_on_what_they_were_trained_on(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    found = cross_validate(config(tmp_path), 4, 2, 12, FOREST)
+    # 213 days from January to July 2020 in four groups of 53: six pairs, three paths through 212 days, of
+    # which the first is not whole: its first bar is only observed.
+    assert (len(found.folds), found.daily.shape) == (6, (3, 211))
+    assert all(ratio is not None and ratio > 0.0 for ratio in found.sharpe_ratios)  # the market has a known edge
+    market = embedded_market_data(2_000, 3)
+    opened = market.bars["open_time"]
+    kept = only_in(market, [Period(int(opened[100]), int(opened[300])), Period(int(opened[900]), int(opened[1_000]))])
+    assert [(segment.start, segment.stop) for segment in kept.segments] == [(100, 300), (900, 1_000)]
+    inputs, _ = training_rows(observe_market(kept, config(tmp_path).env.schema), Period(), 6)
+    assert len(inputs) == 200 + 100 - 2 * 6
 
 
 def stump() -> dict[str, NDArray[Any]]:
