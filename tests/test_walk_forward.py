@@ -1,11 +1,13 @@
 """A walk-forward in miniature: its plan, its resumption, what it writes, and its holdout."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plotly.offline import get_plotlyjs
 
 from agents.config import TrainConfig
 from agents.trials import trials_of
@@ -105,6 +107,8 @@ def test_the_command_writes_a_report_and_prints_the_verdict(
     assert "verdict: " in answer.out
     page = (tmp_path / "rules" / "report.html").read_text()
     assert 'id="growth"' in page
+    assert '"showSendToCloud": false' in page  # nothing is offered that uploads
+    assert not re.search(r"<link|<img|<iframe|@import|src\s*=|https?://", page.replace(get_plotlyjs(), "", 1))
     assert "Interquartile mean" in page
     printed = json.loads(call(walk_forward, *words, "--json").out)
     assert printed["interquartile_mean"] is None  # one seed has no interval

@@ -8,16 +8,17 @@ from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
-import plotly.io
 from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 from rl_trader.bars import MS_PER_DAY
+from rl_trader.errors import CheckpointError
 from rl_trader.honesty import Honesty, verdict
 from rl_trader.klines import parse_date
 from rl_trader.report.figures import AGENT, BASELINE_COLOURS, GRID, INK, NEUTRAL, label
 from rl_trader.report.judgement import difference_figure, differences_words, sharpe_table
 from rl_trader.report.style import STYLE
+from rl_trader.report.writing import figure_html
 from rl_trader.statistics.seeds import paths_interval
 
 REPORT_FILE: Final = "report.html"
@@ -52,6 +53,9 @@ def write_walk_forward(
         baselines: Daily returns (num_days,) of every fold, by name.
         tests: First day and the day after the last of every fold's test.
         honesty: Of the mean of the seeds.
+
+    Raises:
+        CheckpointError: If it cannot be written.
     """
     page = Template(_PAGE).substitute(
         name=escape(name),
@@ -59,13 +63,16 @@ def write_walk_forward(
         plotly=get_plotlyjs(),
         headline=escape(f"{len(tests)} folds, {len(daily[0])} seeds, tested from {tests[0][0]} to {tests[-1][1]}"),
         verdict=escape(verdict(honesty)),
-        growth=_html("growth", growth_figure(daily, baselines, tests)),
+        growth=figure_html("growth", growth_figure(daily, baselines, tests)),
         words=differences_words(),
-        differences=_html("differences", difference_figure(honesty)) if honesty.differences else "",
+        differences=figure_html("differences", difference_figure(honesty)) if honesty.differences else "",
         table=sharpe_table(honesty),
     )
     path = folder / REPORT_FILE
-    path.write_text(page, encoding="utf-8")
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"the report {path} cannot be written: {error}; free space") from error
     return path
 
 
@@ -114,15 +121,3 @@ def _log_returns(daily: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _line(times: NDArray[np.float64], growth: NDArray[np.float64], name: str, line: dict[str, Any]) -> go.Scatter:
     return go.Scatter(x=times, y=growth.astype(np.float32), mode="lines", name=name, line=line)
-
-
-def _html(name: str, figure: go.Figure) -> str:
-    html: str = plotly.io.to_html(
-        figure,
-        full_html=False,
-        include_plotlyjs=False,
-        include_mathjax=False,
-        div_id=name,
-        config={"displaylogo": False},
-    )
-    return html

@@ -103,15 +103,15 @@ def report_html(evaluation: Evaluation, honesty: Honesty) -> str:
         cards=page.cards(evaluation),
         verdict=escape(verdict(honesty)),
         judgement=_judgement(honesty),
-        equity=_figure("equity", figures.equity_figure(evaluation)),
-        attribution=_figure("attribution", figures.attribution_figure(evaluation)),
-        flows=_figure("flows", figures.flow_bars_figure(evaluation)),
+        equity=figure_html("equity", figures.equity_figure(evaluation)),
+        attribution=figure_html("attribution", figures.attribution_figure(evaluation)),
+        flows=figure_html("flows", figures.flow_bars_figure(evaluation)),
         table=page.metrics_table(columns),
         symbols=_symbols(evaluation),
         positions=_positions(evaluation),
         random=_random(evaluation),
-        targets=_figure("targets", figures.target_figure(evaluation)),
-        exposure=_figure("exposure", figures.exposure_figure(evaluation)),
+        targets=figure_html("targets", figures.target_figure(evaluation)),
+        exposure=figure_html("exposure", figures.exposure_figure(evaluation)),
         assumptions=page.bullets(evaluation.assumptions),
         max_points=f"{figures.MAX_POINTS:,}",
     )
@@ -120,7 +120,7 @@ def report_html(evaluation: Evaluation, honesty: Honesty) -> str:
 def _judgement(honesty: Honesty) -> str:
     if not honesty.differences:
         return ""
-    figure = _figure("differences", judgement.difference_figure(honesty))
+    figure = figure_html("differences", judgement.difference_figure(honesty))
     return (
         f"<section><h2>Skill or luck</h2>{judgement.differences_words()}{figure}"
         f'<div class="pair"><div>{judgement.sharpe_table(honesty)}</div>'
@@ -141,18 +141,24 @@ def _positions(evaluation: Evaluation) -> str:
     parts = []
     for result in evaluation.agent:
         title = "" if len(evaluation.agent) == 1 else f"<h3>{result.symbol}</h3>"
-        parts.append(title + _figure(f"position_{result.symbol}", figures.position_figure(evaluation, result)))
+        parts.append(title + figure_html(f"position_{result.symbol}", figures.position_figure(evaluation, result)))
     return "".join(parts)
 
 
 def _random(evaluation: Evaluation) -> str:
     if evaluation.random is None:
         return ""
-    figure = _figure("random", figures.random_figure(evaluation, evaluation.random))
+    figure = figure_html("random", figures.random_figure(evaluation, evaluation.random))
     return f"<section><h2>Against chance</h2><p>{page.random_words(evaluation.random)}</p>{figure}</section>"
 
 
-def _figure(name: str, figure: go.Figure) -> str:
+def figure_html(name: str, figure: go.Figure) -> str:
+    """Return a figure as a part of a page that has Plotly's script.
+
+    Args:
+        name: Identity of the part.
+        figure: What is drawn.
+    """
     html: str = plotly.io.to_html(
         figure,
         full_html=False,
