@@ -24,6 +24,7 @@ BACKEND_MS: Final = 10_000  # that the exchange itself waits before it says that
 SLACK_MS: Final = 5_000
 MOST_READINGS: Final = 5  # until two in a row agree
 MOST_ROWS: Final = 1_000  # of an answer
+WEEK_MS: Final = 604_800_000  # the longest time of which trades are listed at once
 OVERLAP_MS: Final = 60_000  # by which income is asked for again: its order within a moment is not promised
 
 _NO_SUCH_ORDER: Final = -2013
@@ -226,14 +227,25 @@ class Calls:
         }
 
     async def _trades(self, last_trade_id: int, since_ms: int) -> list[Row]:
+        """Return the trades after one, or since a time: by weeks then, until one is found that others can follow."""
+        if last_trade_id:
+            return await self._trades_from(last_trade_id + 1)
+        begin = since_ms - OVERLAP_MS
+        while begin <= self._now_ms():
+            week = {"startTime": begin, "endTime": begin + WEEK_MS - 1}
+            if page := await self._list("trades", symbol=self._symbol, limit=MOST_ROWS, **week):
+                return page + await self._trades_from(max(whole(row, "id") for row in page) + 1)
+            begin += WEEK_MS
+        return []
+
+    async def _trades_from(self, trade_id: int) -> list[Row]:
         trades: list[Row] = []
-        wanted = {"fromId": last_trade_id + 1} if last_trade_id else {"startTime": since_ms - OVERLAP_MS}
         while True:
-            page = await self._list("trades", symbol=self._symbol, limit=MOST_ROWS, **wanted)
+            page = await self._list("trades", symbol=self._symbol, limit=MOST_ROWS, fromId=trade_id)
             trades += page
             if len(page) < MOST_ROWS:
                 return trades
-            wanted = {"fromId": max(whole(row, "id") for row in page) + 1}
+            trade_id = max(whole(row, "id") for row in page) + 1
 
     async def _income(self, since_ms: int) -> list[Row]:
         income: list[Row] = []

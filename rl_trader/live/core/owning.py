@@ -16,7 +16,7 @@ FORCED = {
     "autoclose-": "the position was liquidated",
 }
 MOST_ASKED = 5  # orders of nobody's, with a reading of the account
-GIVEN_UP_MS = 3_600_000  # after which whose an order was is asked no more
+GIVEN_UP_MS = 3_600_000  # of asking, after which whose an order was is asked no more
 
 
 def why_foreign(state: State, client_id: str) -> str | None:
@@ -70,7 +70,7 @@ def ask_for_strangers(state: State) -> list[Command]:
     """Ask whose the orders are of which only trades were read; stop where nobody can say it any more."""
     commands: list[Command] = []
     for order_id, (traded_ms, _) in list(state.strangers.items()):
-        if state.now_ms - traded_ms > GIVEN_UP_MS:
+        if state.now_ms - max(traded_ms, state.started_ms) > GIVEN_UP_MS:
             del state.strangers[order_id]
             commands += halt(state, f"order {order_id} has traded on the account, and nobody can say whose it was")
     return [*commands, *map(QueryNumber, list(state.strangers)[:MOST_ASKED])]

@@ -28,7 +28,7 @@ UNTOLD_MS = 10_000  # after which the account's events must have told of a trade
 
 def start(state: State, event: Started) -> list[Command]:
     """Begin, or begin again: what was being sent may have arrived, and everything else is to be read."""
-    state.epoch, state.tag = event.epoch, event.tag
+    state.epoch, state.tag, state.started_ms = event.epoch, event.tag, event.t_ms
     state.instances.append(instance_name(event.epoch, event.tag))
     state.is_reconciled, state.is_reading, state.reads_again = False, True, False
     state.differs_since_ms = None

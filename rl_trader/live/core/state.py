@@ -95,6 +95,7 @@ class State:
     conduct: Conduct
     epoch: int = 0
     tag: str = ""  # of the client ids of this start
+    started_ms: int = 0
     instances: list[str] = field(default_factory=list)  # what the client ids of all starts by this journal begin with
     foreign: list[str] = field(default_factory=list)  # client ids of other instances, which nobody has looked at
     looked_at: list[str] = field(default_factory=list)  # those that a person has
