@@ -89,6 +89,8 @@ class ExchangeSide:
         self._pid = 0
         self._next_ms: int | None = None
         self._point = ""
+        self._room: int | None = None
+        self._reserve_helps = True
         self.venue.market.source.listeners.append(self._hear)
 
     # A process
@@ -127,6 +129,15 @@ class ExchangeSide:
     def arm(self, point: str) -> None:
         """Have the process killed at a point from the next time on that it is told."""
         self._point = point
+
+    def fill_disk(self, room: int, *, reserve_helps: bool) -> None:
+        """Let the journal grow by so many bytes from the next time on that the process is told.
+
+        Args:
+            room: Bytes.
+            reserve_helps: Whether there is room again once the journal has given its reserve back.
+        """
+        self._room, self._reserve_helps = room, reserve_helps
 
     def stop(self) -> None:
         """Let the process end as it does when it is asked to."""
@@ -178,7 +189,8 @@ class ExchangeSide:
         closed = any(isinstance(event, BarClosed) and event.t_ms < event.open_ms + bar_ms for event in events)
         plain = [(type(event).__name__, encode(event)) for event in events]
         go = {"is": "go", "point": self._point, "target": str(self.target), "events": plain, "waits": closed}
-        self._point = ""
+        go |= {"room": self._room, "reserve_helps": self._reserve_helps}
+        self._point, self._room = "", None
         self._send(go)
         if closed and self._serve_until("taken"):
             self.venue.to_next_open()

@@ -10,8 +10,8 @@ from typing import Final
 from rl_trader.live.core.codec import decode_event
 from rl_trader.live.core.events import FillSeen, TimerFired
 from rl_trader.live.core.state import State
-from rl_trader.live.journal.journal import Journal
 from rl_trader.live.journal.reader import JournalReader, open_read_only
+from rl_trader.live.journal.reserved import ReservedJournal
 from rl_trader.live.journal.rows import (
     ClearedStopRow,
     FillRow,
@@ -43,18 +43,19 @@ class WatchedJournal:
         state: The trader's.
     """
 
-    def __init__(self, journal: Journal, points: Points, state: State) -> None:
+    def __init__(self, journal: ReservedJournal, points: Points, state: State) -> None:
         self._journal, self._points, self._state = journal, points, state
 
     def append(self, events: Sequence[NewEvent]) -> int:
         """Write events, one after the other, and return the number of the last."""
+        number = 0
         for event in events:
             name = self._name(event)
             self._points.at(f"before the journal has {name}")
             with self._points.commit_of(name):
-                self._journal.append([event])
+                number = self._journal.append([event])
             self._points.at(f"after the journal has {name}")
-        return self._journal.last_seq
+        return number
 
     def _name(self, entry: NewEvent) -> str:
         event = decode_event(entry.kind, entry.body)

@@ -7,6 +7,7 @@ UTC.
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -25,6 +26,7 @@ from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.exchange.rest import RECV_WINDOW_MS
 from rl_trader.live.journal.journal import Journal
+from rl_trader.live.journal.reserved import ReservedJournal
 from rl_trader.live.reading import user_events
 from rl_trader.live.streams.line_keeper import Backoff
 from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
@@ -70,7 +72,7 @@ class TraderProcess:
         self._now_ms = commission.now_ms
         self._target = Decimal(0)
         self._timers, self._clock = VirtualTimers(self._now_ms), VirtualClock(self._now_ms)
-        self._is_user_stream_up = False
+        self._is_user_stream_up, self._reserve_helps = False, True
         self._points.at("before opening the journal")
         self._journal = Journal.open(commission.journal, IDENTITY, reserve_bytes=RESERVE_BYTES)
         self._points.at("after opening the journal")
@@ -82,6 +84,7 @@ class TraderProcess:
         self._dialer = ChannelDialer(channel, self._points)
         commission.way.wire, commission.way.now_ms = self._wire, lambda: self._now_ms
         self._rest = commission.way.rest
+        self._written = ReservedJournal(self._journal, self._note_failure)
         self._trader = self._make_trader(core)
         epoch = self._journal.epoch
         self._stream = UserStream(
@@ -101,7 +104,7 @@ class TraderProcess:
         )
         return Trader(
             core,
-            WatchedJournal(self._journal, self._points, core.state),
+            WatchedJournal(self._written, self._points, core.state),
             calls,
             self._timers,
             decide=self._decide,
@@ -110,6 +113,19 @@ class TraderProcess:
             rebuild=self._stream_anew,
             session_ms=lambda: self._now_ms,
         )
+
+    def _note_failure(self, why: str) -> None:
+        """Let the room be there that the reserve gives back, if it helps, and get out."""
+        if self._reserve_helps:
+            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        self._trader.note_failure(why)
+
+    def _fill_disk(self, room: int) -> None:
+        """Let the journal grow by so many bytes and no more."""
+        log = self._journal.path.with_name(f"{self._journal.path.name}-wal")
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + room, most))
 
     def _stream_anew(self) -> None:
         self._stream.rebuild()
@@ -150,12 +166,16 @@ class TraderProcess:
     def _go(self, message: Message) -> None:
         """Take what has happened by a time; what is to be done about it is not done yet."""
         self._points.point = message["point"] or self._points.point
+        if message["room"] is not None:
+            self._reserve_helps = message["reserve_helps"]
+            self._fill_disk(message["room"])
         self._target = Decimal(message["target"])
         for kind, body in message["events"]:
             event = decode_event(kind, body)
             self._happen(event)
             if isinstance(event, BarClosed):
-                self._journal.flush()
+                self._written.flush()
+                self._trader.heed_failure()
 
     def _be_at(self, now_ms: int) -> None:
         self._now_ms = now_ms

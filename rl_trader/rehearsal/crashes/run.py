@@ -58,7 +58,14 @@ class Result:
     played: Counter[str]
 
 
-class _Play:
+class Play:
+    """One exchange and the trader's processes on it.
+
+    Args:
+        crash: What becomes of them.
+        folder: Of the journal.
+    """
+
     def __init__(self, crash: Crash, folder: Path) -> None:
         self._chance = Random(f"{crash.flow} {crash.point} {crash.seed}")
         self._crash, self._journal = crash, folder / "journal"
@@ -97,7 +104,7 @@ class _Play:
             self._failure = str(error)
         finally:
             side.end()
-        return self._record()
+        return self.record()
 
     def _go_on(self) -> None:
         side = self.side
@@ -111,7 +118,8 @@ class _Play:
         for _ in range(_BARS_AFTER):
             until_next_close(side)
 
-    def _record(self) -> Record:
+    def record(self) -> Record:
+        """Return what is left, once there is no process."""
         side, trader = self.side, self.side.venue.trader(ACCOUNT)
         held = trader.books.positions.get(SYMBOL)
         with open_read_only(self._journal) as reader:
@@ -168,7 +176,7 @@ def crash_once(crash: Crash, folder: Path | None = None) -> Result:
         folder: In which the journal's is made; None is that of the system.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix="crash-") as name:
-        play = _Play(crash, Path(name))
+        play = Play(crash, Path(name))
         record = play.play()
     tally = Tally()
     breaches = check(record, tally)
