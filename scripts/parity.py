@@ -167,6 +167,8 @@ def _print(name: str, report: "Report") -> None:
         print(f"  {count:>7,} bars: {event}")
     if report.near_halves:
         print(f"  {report.near_halves:>7,} amounts off by one unit, within binary error of half a unit")
+    if report.raced:
+        print(f"  {report.raced:>7,} bars: a resting order filled and a stop was met, so that they are not compared")
     if report.stops_at_once:
         print(f"  {report.stops_at_once:>7,} bars: a stop was met before it could be placed")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rl_trader.config import Slippage, TradingConfig
-from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date
 from rl_trader.local_exchange.assembly import Assembly, Setup, assemble_lock_step
 from rl_trader.local_exchange.protocol.limits import UNLIMITED
@@ -76,7 +75,19 @@ def test_a_difference_ends_the_comparison_with_a_sentence() -> None:
         check_parity(assembly, recording, TRADING, 400, Decisions(1, 12.0))
 
 
-def test_limit_orders_are_not_compared_over_the_api() -> None:
-    trading = replace(TRADING, limit_distance=0.001)
-    with pytest.raises(ConfigError, match=r"leave trading\.limit_distance out"):
-        report_of(trading, 1, Decisions(1, 12.0))
+@pytest.mark.parametrize(("distance", "stop_loss"), [(0.001, 0.1), (0.004, None)])
+def test_limit_orders_do_over_the_api_what_they_do_in_the_replay(distance: float, stop_loss: float | None) -> None:
+    trading = replace(TRADING, limit_distance=distance, stop_loss=stop_loss, take_profit=None)
+    report = report_of(trading, 150, Decisions(1, 3.0))
+    assert report.bars == 150
+    assert report.events["filled"] > 10
+    assert report.events["limit order cancelled: the bar did not trade through its price"] > 10
+    assert report.raced == 0
+
+
+def test_a_bar_in_which_a_resting_order_fills_and_a_stop_is_met_is_counted_and_not_compared() -> None:
+    trading = replace(TRADING, limit_distance=0.001, stop_loss=0.004)
+    report = report_of(trading, 150, Decisions(1, 3.0))
+    assert report.bars == 150
+    assert report.raced > 0
+    assert report.events["filled"] > 10

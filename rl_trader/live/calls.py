@@ -20,6 +20,7 @@ from rl_trader.live.reading import (
     whole,
 )
 
+POST_ONLY: Final = "GTX"  # the exchange's word
 BACKEND_MS: Final = 10_000  # that the exchange itself waits before it says that it does not know
 SLACK_MS: Final = 5_000
 MOST_READINGS: Final = 5  # until two in a row agree
@@ -95,7 +96,9 @@ class Calls:
                 "order.place",
                 symbol=self._symbol,
                 side=intent.side,
-                type="MARKET",
+                type="MARKET" if intent.price is None else "LIMIT",
+                price=intent.price,
+                timeInForce=None if intent.price is None else POST_ONLY,
                 quantity=abs(intent.amount),
                 reduceOnly=None if intent.purpose.adds_exposure else "true",
                 newClientOrderId=intent.client_id,
@@ -144,6 +147,10 @@ class Calls:
             )
             return [cancelled]
         return await self.query(client_id, is_conditional=is_conditional)
+
+    async def countdown(self, after_ms: int) -> Outcome:
+        """Have open orders cancelled after a time, unless this is called again; 0 calls it off."""
+        return classify(await self._rest.call("order.countdown", symbol=self._symbol, countdownTime=after_ms))
 
     async def query(self, client_id: str, *, is_conditional: bool) -> list[Event]:
         """Ask where an order is."""

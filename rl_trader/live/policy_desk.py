@@ -70,6 +70,7 @@ class PolicyDesk:
             target=Decimal(repr(decision.target)),
             reduce_amount=decision.reduce_amount,
             open_amount=decision.open_amount,
+            limit_price=decision.limit_price,
             fault="",
         )
 

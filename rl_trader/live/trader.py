@@ -15,6 +15,7 @@ from rl_trader.live.core.commands import (
     Alert,
     Cancel,
     Command,
+    Countdown,
     Decide,
     Place,
     Query,
@@ -30,6 +31,7 @@ from rl_trader.live.core.state import Latched, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import IntentState
 from rl_trader.live.entries import entry
+from rl_trader.live.exchange.outcome import Kind
 from rl_trader.live.journal.rows import NewEvent, Row
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -159,6 +161,8 @@ class Trader:
                 self._give(self._orders, lambda: self._place(intent.client_id))
             case Cancel(client_id, is_conditional):
                 self._give(self._orders, lambda: self._cancel(client_id, is_conditional))
+            case Countdown(after_ms):
+                self._give(self._orders, lambda: self._countdown(after_ms))
             case Query(client_id, is_conditional):
                 self._give(
                     self._questions, lambda: self._ask(self._calls.query(client_id, is_conditional=is_conditional))
@@ -211,6 +215,11 @@ class Trader:
 
     async def _cancel(self, client_id: str, is_conditional: bool) -> None:
         await self._ask(self._calls.cancel(client_id, is_conditional=is_conditional))
+
+    async def _countdown(self, after_ms: int) -> None:
+        outcome = await self._calls.countdown(after_ms)
+        if outcome.kind is not Kind.ACKED:
+            self._tell(f"the exchange's countdown for what rests could not be set to {after_ms} ms: {outcome.reason}")
 
     async def _ask(self, question: Coroutine[Any, Any, list[Event]]) -> None:
         for event in await question:

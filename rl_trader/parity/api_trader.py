@@ -1,6 +1,6 @@
 """A client that knows nothing but the API, and keeps the stops beside its position as deployment has to."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple, cast
 
@@ -18,7 +18,16 @@ from rl_trader.local_exchange.shells.signed_client import AnsweredError, SignedC
 from rl_trader.state import Order
 
 MOST_ROWS: Final = 1000  # of an answer
+POST_ONLY: Final = "GTX"  # the exchange's word
 IMMEDIATELY: Final = -2021  # a stop that is met before it can be placed
+
+
+class Leg(NamedTuple):
+    """One order of a decision; the reducing leg goes first."""
+
+    amount: Decimal  # signed
+    is_reducing: bool
+    limit_price: Decimal | None = None  # post-only until the bar's end; None is a market order
 
 
 class Booking(NamedTuple):
@@ -92,47 +101,57 @@ class ApiTrader:
     def trade(self, order: Order) -> int:
         """Send an order's legs and let the stops follow; return how many orders were sent."""
         amounts = ((order.reduce_amount, True), (order.open_amount, False))
-        return self.carry_out((decimal(amount), is_reducing) for amount, is_reducing in amounts if amount)
+        price = decimal(order.limit_price) if order.limit_price else None
+        return self.carry_out([Leg(decimal(amount), is_reducing, price) for amount, is_reducing in amounts if amount])
 
-    def carry_out(self, legs: Iterable[tuple[Decimal, bool]]) -> int:
-        """Send legs, amounts of which each reduces or opens, and let the stops follow.
+    def carry_out(self, legs: Sequence[Leg]) -> int:
+        """Send legs, and let the stops follow.
 
         Returns:
             How many orders were sent: a leg that is refused is the last.
         """
         self.refusals = []
         sent = 0
-        for amount, is_reducing in legs:
+        for leg in legs:
             if not sent and not self.position().amount:
                 self._guarded = FLAT  # a stop, or a liquidation, has closed it since
             sent += 1
-            if not self._send(amount, is_reducing=is_reducing):
+            if not self._send(leg):
                 break
         if sent:
-            self._guard()
+            self.guard()
         return sent
 
-    def _send(self, amount: Decimal, *, is_reducing: bool) -> bool:
+    def take_back(self) -> None:
+        """Cancel the orders that rest."""
+        self._client.call("DELETE", "/fapi/v1/allOpenOrders", symbol=self._symbol)
+
+    def _send(self, leg: Leg) -> bool:
+        is_limit = leg.limit_price is not None
         try:
             self._client.call(
                 "POST",
                 "/fapi/v1/order",
                 symbol=self._symbol,
-                side="BUY" if amount > 0 else "SELL",
-                type="MARKET",
-                quantity=f"{abs(amount):f}",
-                reduceOnly="true" if is_reducing else None,
+                side="BUY" if leg.amount > 0 else "SELL",
+                type="LIMIT" if is_limit else "MARKET",
+                price=f"{leg.limit_price:f}" if is_limit else None,
+                timeInForce=POST_ONLY if is_limit else None,
+                quantity=f"{abs(leg.amount):f}",
+                reduceOnly="true" if leg.is_reducing else None,
             )
         except AnsweredError as error:
             self.refusals.append(error.code)
             return False
         return True
 
-    def _guard(self) -> None:
+    def guard(self) -> None:
         """Let the stops be those of the position that is held."""
         position, trading = self.position(), self._trading
         was, self._guarded = self._guarded, position
         if position.amount * was.amount > 0 and position.entry_price == was.entry_price:
+            return
+        if not position.amount and not was.amount:
             return
         self._client.call("DELETE", "/fapi/v1/algoOpenOrders", symbol=self._symbol)
         if not position.amount:
@@ -161,6 +180,6 @@ class ApiTrader:
         except AnsweredError as error:
             self.refusals.append(error.code)
             if error.code == IMMEDIATELY:
-                self._send(-position.amount, is_reducing=True)
+                self._send(Leg(-position.amount, is_reducing=True))
             return False
         return True

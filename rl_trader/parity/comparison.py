@@ -7,15 +7,16 @@ import numpy as np
 from rl_trader.config import TradingConfig
 from rl_trader.decision import order_of
 from rl_trader.differential.cases import Case
-from rl_trader.differential.witnesses import Kernel
-from rl_trader.errors import ConfigError
+from rl_trader.differential.witnesses import Kernel, KernelBar
 from rl_trader.kernels import records
+from rl_trader.ledger import Account
 from rl_trader.local_exchange.assembly import Assembly
 from rl_trader.local_exchange.market.recording import Recording
 from rl_trader.parity.api_trader import ApiTrader
 from rl_trader.parity.bars import BarComparison
 from rl_trader.parity.bars import ParityError as ParityError
 from rl_trader.parity.bars import Report as Report
+from rl_trader.parity.resting import RestingBar
 from rl_trader.state import Order
 from rl_trader.trading import kernel_settings, kernel_terms
 
@@ -52,26 +53,14 @@ def check_parity(
     Args:
         assembly: In lock-step, at the open of the first bar, with the balance and slippage of the trading.
         recording: What it plays.
-        trading: How the account trades; with market orders.
+        trading: How the account trades.
         num_bars: How many, at most; fewer where the recording or the account ends.
         decisions: What is decided.
 
     Raises:
         ParityError: At the first difference.
-        ConfigError: If the trading has limit orders.
     """
-    require_market_orders(trading)
     return _Comparison(assembly, recording, trading, decisions).play(num_bars)
-
-
-def require_market_orders(trading: TradingConfig) -> None:
-    """Refuse limit orders, which the client of the comparison does not send.
-
-    Raises:
-        ConfigError: If the trading has them.
-    """
-    if trading.limit_distance is not None:
-        raise ConfigError("parity over the API is of market orders; leave trading.limit_distance out")
 
 
 class _Comparison:
@@ -82,6 +71,9 @@ class _Comparison:
         self._kernel = Kernel(self._case)
         self._trader = ApiTrader(assembly, recording.symbol, trading)
         self._bars = BarComparison(assembly, recording, self._trader)
+        self._rests = trading.limit_distance is not None
+        account = assembly.venue.trader(assembly.keys[0].account)
+        self._resting = RestingBar(assembly.venue.advance, self._trader, account, recording.interval_ms)
         self._rng = np.random.default_rng(decisions.seed)
         self._holding_bars = decisions.holding_bars
         self._target = 0.0
@@ -104,10 +96,19 @@ class _Comparison:
         before = self._kernel.account
         played = self._kernel.play(order, t)
         self._bars.report.orders += self._trader.trade(order)
-        self._venue.advance(int(self._recording.open_time[t]) + self._recording.interval_ms - 1)
-        corrected = self._bars.compare(t, before, played)
+        corrected = self._compare_rested(t, before, played) if self._rests else self._compare(t, before, played)
         if corrected is not None:
             self._kernel.account = corrected
+
+    def _compare(self, t: int, before: Account, played: KernelBar) -> Account | None:
+        self._venue.advance(int(self._recording.open_time[t]) + self._recording.interval_ms - 1)
+        return self._bars.compare(t, before, played)
+
+    def _compare_rested(self, t: int, before: Account, played: KernelBar) -> Account | None:
+        self._resting.live_through(int(self._recording.open_time[t]))
+        if self._resting.has_raced(played):
+            return self._bars.take_over()
+        return self._bars.compare(t, before, played)
 
     def _decide(self, t: int) -> Order:
         if self._rng.random() * self._holding_bars < 1.0:

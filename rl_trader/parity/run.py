@@ -27,10 +27,10 @@ from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.one_account import OneAccount
 from rl_trader.parity.api_market import ApiMarket
-from rl_trader.parity.api_trader import ApiTrader
+from rl_trader.parity.api_trader import ApiTrader, Leg
 from rl_trader.parity.bars import BarComparison, ParityError, Report, require_equal
 from rl_trader.parity.chain import Chain
-from rl_trader.parity.comparison import require_market_orders
+from rl_trader.parity.resting import RestingBar
 from rl_trader.trading import charged_fees
 
 EQUITY_ERROR: Final = Decimal("2E-8")  # USDT: of the two roundings to what is answered; and of the entry price
@@ -73,7 +73,7 @@ def check_run(assembly: Assembly, deployment: Deployment, observed: ObservedMark
 
     Raises:
         ParityError: At the first difference.
-        ConfigError: If the run has limit orders, or the exchange other terms than the run.
+        ConfigError: If the exchange has other terms than the run.
     """
     recording = assembly.venue.market.recordings[deployment.symbol]
     _require_comparable(deployment, recording)
@@ -91,14 +91,13 @@ def check_chain(chain: Chain, deployment: Deployment, observed: ObservedMarket, 
 
     Raises:
         ParityError: At the first difference.
-        ConfigError: If the run has limit orders, or the replay other terms than the run.
+        ConfigError: If the replay has other terms than the run.
     """
     _require_comparable(deployment, chain.recording)
     return _RunComparison(chain.assembly, deployment, observed, chain.recording, chain).play(num_bars)
 
 
 def _require_comparable(deployment: Deployment, recording: Recording) -> None:
-    require_market_orders(deployment.trading)
     if recording.contract != deployment.terms:
         raise ConfigError(
             f"the exchange must have the terms of {deployment.symbol} that the run was trained with, and has others;"
@@ -183,6 +182,9 @@ class _RunComparison:
         opened_ms = self._clockwork.market_ms()
         self._backtest = _Backtest(observed, deployment, opened_ms + recording.interval_ms)
         self._bars = BarComparison(assembly, recording, self._trader)
+        self._rests = deployment.trading.limit_distance is not None
+        account = assembly.venue.trader(assembly.keys[0].account)
+        self._resting = RestingBar(clockwork.advance, self._trader, account, recording.interval_ms)
         require_equal("first bar", utc(self._backtest.account.open_ms), utc(opened_ms))
 
     def play(self, num_bars: int) -> Report:
@@ -223,12 +225,21 @@ class _RunComparison:
         before = backtest.account.account
         assert decision.target is not None
         played = backtest.play(np.array([decision.target]))
-        report.orders += self._trader.carry_out((leg.amount, leg.is_reducing) for leg in decision.legs)
-        self._advance_to_close(t)
-        corrected = self._bars.compare(t, before, played)
+        report.orders += self._trader.carry_out([Leg(*leg) for leg in decision.legs])
+        corrected = self._compare_rested(t, before, played) if self._rests else self._compare(t, before, played)
         if corrected is not None:
             backtest.go_on_from(corrected)
         self._compare_equity(t)
+
+    def _compare(self, t: int, before: Account, played: KernelBar) -> Account | None:
+        self._advance_to_close(t)
+        return self._bars.compare(t, before, played)
+
+    def _compare_rested(self, t: int, before: Account, played: KernelBar) -> Account | None:
+        self._resting.live_through(int(self._recording.open_time[t]))
+        if self._resting.has_raced(played):
+            return self._bars.take_over()
+        return self._bars.compare(t, before, played)
 
     def _compare_equity(self, t: int) -> None:
         account = self._backtest.account.account

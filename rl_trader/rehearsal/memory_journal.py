@@ -21,7 +21,7 @@ from rl_trader.live.journal.rows import (
 )
 from rl_trader.rehearsal.hazards import Hazards
 
-DIGEST_EVERY: Final = 40  # events
+DIGEST_EVERY: Final = 100  # events
 
 _WRITE: Final = json.JSONEncoder(sort_keys=True).encode
 

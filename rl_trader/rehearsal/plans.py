@@ -17,6 +17,7 @@ from rl_trader.rehearsal.network import Conditions
 from rl_trader.rehearsal.operator import Wish
 
 QUIET_BARS: Final = 14  # at the end, without faults
+RESTS_EVERY: Final = 5  # seeds, of which in one the policy wants limit orders
 CALM: Final = "calm"  # begins the names of what ends the faults
 POLLS_MS: Final = (15_000, 30_000, 30_000, 30_000)
 
@@ -97,6 +98,7 @@ class Plan:
     poll_ms: int
     has_take_profit: bool
     conditions: Conditions
+    rests_orders: bool = False  # whether the policy wants limit orders
 
     @property
     def end_ms(self) -> int:
@@ -141,6 +143,7 @@ def draw_plan(seed: int, num_bars: int) -> Plan:
             lag_until_ms=end,
             seed=seed,
         ),
+        rests_orders=seed % RESTS_EVERY == RESTS_EVERY - 1,
     )
 
 

@@ -1,8 +1,9 @@
 """A policy that wants something else every few bars, by a seed and the bar alone, and the caps that it may meet."""
 
-from decimal import Decimal
+from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.commands import Decide
@@ -10,6 +11,7 @@ from rl_trader.live.core.events import Decided
 from rl_trader.rehearsal.minutes import SYMBOL
 
 CAP: Final = Decimal(12_000)  # USDT, of the position
+LIMIT_DISTANCE: Final = Decimal("0.0003")  # of the close
 STOP_LOSS: Final = Decimal("0.004")
 TAKE_PROFIT: Final = Decimal("0.006")
 CAPS: Final = Caps(
@@ -33,12 +35,34 @@ _HOLD: Final = 0.3
 _ZERO: Final = Decimal(0)
 
 
-def decide(seed: int, command: Decide, now_ms: int) -> Decided:
-    """Return what is wanted at a bar's close."""
+class Limits(NamedTuple):
+    """At which prices limit orders are wanted: a little away from the close, so that many fill and some do not."""
+
+    closes: Mapping[int, Decimal]  # by the bars' open times
+    tick_size: Decimal
+
+    def price(self, open_ms: int, amount: Decimal) -> Decimal:
+        """Return the price of an order that is decided upon a bar, on the tick away from the market."""
+        wanted = self.closes[open_ms] * (1 - LIMIT_DISTANCE.copy_sign(amount))
+        rounding = ROUND_FLOOR if amount > 0 else ROUND_CEILING
+        return (wanted / self.tick_size).to_integral_value(rounding) * self.tick_size
+
+
+def decide(seed: int, command: Decide, now_ms: int, limits: Limits | None = None) -> Decided:
+    """Return what is wanted at a bar's close.
+
+    Args:
+        seed: Of what is wanted.
+        command: Asks.
+        now_ms: When.
+        limits: Of limit orders; None wants market orders.
+    """
     chance = Random(f"{seed} {command.open_ms}")
     target = command.amount if chance.random() < _HOLD else chance.choice(_LEVELS)
     reduce_amount, open_amount = legs(command.amount, target)
     is_faulty = chance.random() < _FAULT
+    is_order = reduce_amount + open_amount != 0 and not is_faulty
+    price = limits.price(command.open_ms, reduce_amount + open_amount) if limits and is_order else None
     return Decided(
         t_ms=now_ms,
         open_ms=command.open_ms,
@@ -48,6 +72,7 @@ def decide(seed: int, command: Decide, now_ms: int) -> Decided:
         reduce_amount=_ZERO if is_faulty else reduce_amount,
         open_amount=_ZERO if is_faulty else open_amount,
         fault="the action is no number" if is_faulty else "",
+        limit_price=price,
     )
 
 

@@ -30,7 +30,7 @@ from rl_trader.rehearsal.minutes import (
 from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.operator import Operator
 from rl_trader.rehearsal.plans import CALM, Plan, draw_plan
-from rl_trader.rehearsal.policies import CAP, CAPS, STOP_LOSS, TAKE_PROFIT, decide
+from rl_trader.rehearsal.policies import CAP, CAPS, STOP_LOSS, TAKE_PROFIT, Limits, decide
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.tally import Breach, Tally
@@ -80,13 +80,14 @@ class Rehearsal:
             leverage=LEVERAGE,
             margin_type=MARGIN_TYPE,
         )
+        limits = Limits(self._closes, contract.tick_size) if plan.rests_orders else None
         self._gate = gate_of(RiskGate(CAPS), contract)
         self._line = MarketLine(venue, SYMBOL, plan.silences, plan.late, plan.revised)
         self._operator = Operator(plan.wishes, plan.resume_after_ms)
         self.stage = Stage(
             self._assembly,
             self._conduct,
-            decide=partial(decide, plan.seed),
+            decide=partial(decide, plan.seed, limits=limits),
             gate=self._gate,
             hazards=Hazards(venue.market_ms, plan.kills, plan.seed + 1, plan.clock_steps),
             network=Network(self._assembly, clock, self._faults, plan.conditions),

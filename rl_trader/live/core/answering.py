@@ -21,6 +21,7 @@ from rl_trader.live.core.events import Answered, FillSeen, OrderSeen, Queried, S
 from rl_trader.live.core.guarding import flatten
 from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.owning import note_order, note_trade
+from rl_trader.live.core.resting import take_back_rest, why_not_to_rest
 from rl_trader.live.core.settings import why_not_set_up, why_not_trading
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
@@ -35,6 +36,7 @@ LEAST_REPEATS = 2  # times that the exchange does not know an open order before 
 
 _MET_ALREADY = -2021  # a stop whose price is met
 _NOTHING_TO_REDUCE = -2022
+_WOULD_TAKE = -5022  # a post-only order whose price the market has passed: nothing is traded in its bar
 _ONE_ALREADY = -4130  # an order that closes the position
 _MARGIN = (-2018, -2019, -2027)  # the balance is not what it was thought to be
 _FILTERS = (  # the symbol's status or one of its filters is not
@@ -48,7 +50,7 @@ def note_sending(state: State, event: Sending) -> list[Command]:
     intent = state.intents[event.client_id]
     if intent.state is not IntentState.PLANNED:
         return []
-    if intent.purpose.adds_exposure and (why := _why_withdrawn(state, intent)) is not None:
+    if (why := _why_withdrawn(state, intent)) is not None:
         state.keep(intent.moved(IntentState.REJECTED, reason=why))
         state.waiting.clear()
         return [Alert(f"{intent.purpose} of {intent.amount} is withdrawn: {why}")]
@@ -57,6 +59,10 @@ def note_sending(state: State, event: Sending) -> list[Command]:
 
 
 def _why_withdrawn(state: State, intent: Intent) -> str | None:
+    if intent.price is not None and (why := why_not_to_rest(state, intent)) is not None:
+        return why
+    if not intent.purpose.adds_exposure:
+        return None
     if state.is_stopped:
         return state.stop_reason
     if not state.is_market_alive:
@@ -214,9 +220,17 @@ def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]
         if intent.client_id in seen or not is_explained or not snapshot.is_user_stream_healthy:
             continue
         if may_be_absent(state, intent) and not _may_be_its(state, intent):
-            state.keep(intent.moved(IntentState.ABSENT))
-            commands += [Alert(f"{intent.client_id} was never accepted"), *_after_end(state, intent, gate)]
+            commands += [_settled(state, intent), *_after_end(state, intent, gate)]
     return commands
+
+
+def _settled(state: State, intent: Intent) -> Command:
+    """Let an order be over that has neither traded nor rests; one that rested may have been taken back meanwhile."""
+    if intent.price is None:
+        state.keep(intent.moved(IntentState.ABSENT))
+        return Alert(f"{intent.client_id} was never accepted")
+    state.keep(intent.moved(IntentState.ENDED))
+    return Alert(f"{intent.client_id} was never accepted, or has ended without a trade")
 
 
 def _after_end(state: State, intent: Intent, gate: Gate) -> list[Command]:
@@ -226,6 +240,7 @@ def _after_end(state: State, intent: Intent, gate: Gate) -> list[Command]:
         if intent.state is IntentState.FILLED:
             return send_next(state, gate)
         state.waiting.clear()
+        return take_back_rest(state, intent)
     if intent.purpose is Purpose.FLATTEN and intent.state is not IntentState.FILLED:
         return [SetTimer("flatten", QUERIES_MS[1])]
     if intent.purpose is Purpose.STOP and intent.client_id == state.stop_id:
@@ -265,7 +280,7 @@ def _after_rejection(state: State, intent: Intent, event: Answered) -> list[Comm
     commands.append(Alert(f"{intent.purpose} of {intent.amount} is refused: {event.reason}"))
     if intent.purpose is Purpose.FLATTEN:
         commands.append(SetTimer("flatten", QUERIES_MS[1]))
-    if intent.purpose is Purpose.ENTRY:
+    if intent.purpose is Purpose.ENTRY and event.code != _WOULD_TAKE:
         state.refusals += 1
         if state.refusals >= state.conduct.most_refusals:
             commands += halt(state, f"{state.refusals} entries in a row were refused, the last: {event.reason}")

@@ -94,6 +94,8 @@ def see_order(state: State, order: OrderSeen) -> None:
         return
     intent = replace(intent, traded=intent.traded + abs(strange))
     executed = max(intent.executed, order.executed)
+    if executed > intent.executed:
+        intent = replace(intent, executed_ms=state.now_ms)
     order_id = intent.order_id or order.order_id
     if intent.state.is_over:
         state.keep(intent.moved(intent.state, executed=executed, order_id=order_id))

@@ -1,7 +1,7 @@
 """Events and intents as JSON, for the journal: names and plain values, decimals as text."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
@@ -38,13 +38,14 @@ def decode_event(kind: str, body: Mapping[str, Any]) -> Event:
 
 
 def decode(kind: type[T], body: Mapping[str, Any]) -> T:
-    """Return the record of a kind that :func:`encode` wrote.
+    """Return the record of a kind that :func:`encode` wrote; fields with a default may be missing from older ones.
 
     Raises:
         CodecError: If its fields are others.
     """
-    hints = _hints(kind)
-    if set(body) != set(hints):
+    hints, own = _hints(kind), {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    younger = {name for name, field in own.items() if field.default is not MISSING}
+    if not set(hints) - younger <= set(body) <= set(hints):
         difference = ", ".join(sorted(set(body) ^ set(hints)))
         raise CodecError(f"a {kind.__name__} of the journal has a missing or unknown field ({difference})")
     return kind(**{name: _rich(hints[name], value) for name, value in body.items()})

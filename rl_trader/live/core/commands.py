@@ -22,6 +22,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Countdown:
+    """Have the exchange cancel the symbol's open orders after a time, unless this is said again; 0 calls it off."""
+
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Ask where an order is."""
 
@@ -92,6 +99,7 @@ class Alert:
 Command = (
     Place
     | Cancel
+    | Countdown
     | Query
     | QueryNumber
     | ReadAccount

@@ -1,4 +1,8 @@
-"""From a closed bar to orders: the policy is asked, the risk gate has its say, and a flip goes in two legs."""
+"""From a closed bar to orders: the policy is asked, the risk gate has its say, and a flip goes in two legs.
+
+Market orders of a flip go one after the other. Limit orders rest side by side, the reducing one in front, and are taken
+back before the next bar is decided upon.
+"""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -7,6 +11,7 @@ from rl_trader.klines import utc
 from rl_trader.live.core.commands import Alert, Command, Decide, Place
 from rl_trader.live.core.events import BarClosed, BarRevised, BarSkipped, Decided
 from rl_trader.live.core.intents import Intent, client_id
+from rl_trader.live.core.resting import resting, take_back, watch
 from rl_trader.live.core.settings import why_not_set_up, why_not_trading
 from rl_trader.live.core.state import DAY_MS, State
 from rl_trader.live.core.stopping import halt
@@ -26,6 +31,30 @@ def close_bar(state: State, event: BarClosed) -> list[Command]:
     state.mark_price, state.mark_ms = event.mark_close, event.t_ms
     state.note_equity()
     state.note_close()
+    if resting(state):
+        state.held_bar = event
+        return take_back(state)
+    return _ask(state, event)
+
+
+def go_on(state: State) -> list[Command]:
+    """Decide upon the bar that is held, once the orders that rested in it are over and their trades are known."""
+    event = state.held_bar
+    if event is None:
+        return []
+    is_open = bool(resting(state)) or _why_not_known(state) is not None
+    if is_open and not state.is_stopped and not _is_late(state, event, state.now_ms):
+        return []
+    state.held_bar = None
+    return _ask(state, event)
+
+
+def _is_late(state: State, event: BarClosed, now_ms: int) -> bool:
+    return now_ms - (event.open_ms + state.conduct.bar_ms) > state.conduct.late_ms
+
+
+def _ask(state: State, event: BarClosed) -> list[Command]:
+    """Ask the policy, unless there is a reason not to."""
     if (why := _why_not(state, event)) is not None:
         return [Alert(f"no decision on the bar of {utc(event.open_ms)}: {why}")] if not state.is_stopped else []
     state.deciding_ms = event.open_ms
@@ -55,7 +84,7 @@ def _why_not(state: State, event: BarClosed) -> str | None:
         return "an order is in an unknown state"
     if state.working() or state.waiting:
         return "an order of the last decision is still working"
-    if event.t_ms - (event.open_ms + state.conduct.bar_ms) > state.conduct.late_ms:
+    if _is_late(state, event, event.t_ms):
         return "the bar came too late"
     return None
 
@@ -69,7 +98,7 @@ def _why_not_known(state: State) -> str | None:
     if state.strangers:
         return f"nobody knows yet whose order {min(state.strangers)} is, which has traded"
     for intent in state.intents.values():
-        is_new = intent.sent_ms >= state.consistent_ms and not intent.purpose.is_conditional
+        is_new = max(intent.sent_ms, intent.executed_ms) >= state.consistent_ms and not intent.purpose.is_conditional
         if is_new and intent.traded < intent.executed:
             return f"the trades of {intent.client_id} are not known yet"
     return None
@@ -81,7 +110,7 @@ def skip_bar(state: State, event: BarSkipped) -> list[Command]:
         return []
     state.decided_ms = event.open_ms
     state.note_close()
-    return [Alert(f"no decision on the bar of {utc(event.open_ms)}: {event.reason}")]
+    return [Alert(f"no decision on the bar of {utc(event.open_ms)}: {event.reason}"), *take_back(state)]
 
 
 def revise_bar(state: State, event: BarRevised) -> list[Command]:
@@ -108,9 +137,11 @@ def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
     if (why := _why_not_any_more(state, event)) is not None:
         return [Alert(f"the decision on the bar of {utc(event.open_ms)} is void: {why}")]
     pairs = ((Purpose.EXIT, state.on_step(event.reduce_amount)), (Purpose.ENTRY, state.on_step(event.open_amount)))
-    legs = [_leg(state, event.open_ms, purpose, amount) for purpose, amount in pairs if amount]
+    legs = [_leg(state, event, purpose, amount) for purpose, amount in pairs if amount]
     if not legs:
         return []
+    if event.limit_price is not None:
+        return _let_rest(state, event, legs, gate)
     state.waiting = legs[1:]
     return send(state, legs[0], gate)
 
@@ -129,15 +160,27 @@ def _why_not_any_more(state: State, event: Decided) -> str | None:
     return None
 
 
-def _leg(state: State, open_ms: int, purpose: Purpose, amount: Decimal) -> Intent:
+def _leg(state: State, event: Decided, purpose: Purpose, amount: Decimal) -> Intent:
+    decision = str(event.open_ms)
     return Intent(
-        client_id=client_id(state.epoch, str(open_ms), purpose.value, 1, state.tag),
-        decision=str(open_ms),
+        client_id=client_id(state.epoch, decision, purpose.value, 1, state.tag),
+        decision=decision,
         leg=purpose.value,
         attempt=1,
         purpose=purpose,
         amount=amount,
+        price=None if event.limit_price is None else state.on_tick(event.limit_price, amount),
     )
+
+
+def _let_rest(state: State, event: Decided, legs: list[Intent], gate: Gate) -> list[Command]:
+    """Let limit orders go side by side; one that may not go keeps back what would stand behind it."""
+    commands: list[Command] = []
+    for leg in legs:
+        commands += send(state, leg, gate)
+        if leg.client_id not in state.intents:
+            break
+    return [*commands, *watch(state, event.open_ms)] if resting(state) else commands
 
 
 def send(state: State, intent: Intent, gate: Gate) -> list[Command]:

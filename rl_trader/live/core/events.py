@@ -161,6 +161,7 @@ class Decided:
     reduce_amount: Decimal  # signed; 0 is no leg
     open_amount: Decimal
     fault: str  # why nothing is decided; empty where all is well
+    limit_price: Decimal | None = None  # of both legs, post-only until the next bar's end; None are market orders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,10 @@ def gate_of(gate: RiskGate, terms: ContractTerms) -> Gate:
 
     def ask(state: State, intent: Intent) -> str | None:
         order = RiskOrder(
-            symbol=state.conduct.symbol, amount=intent.amount, is_reduce_only=not intent.purpose.adds_exposure
+            symbol=state.conduct.symbol,
+            amount=intent.amount,
+            is_reduce_only=not intent.purpose.adds_exposure,
+            price=intent.price,
         )
         refusal = gate.refusal(order, _view(state, terms))
         return None if refusal is None else str(refusal)

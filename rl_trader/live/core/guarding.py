@@ -81,7 +81,7 @@ def _intent(state: State, purpose: Purpose, trigger_price: Decimal) -> Intent:
 def flatten(state: State, why: str) -> list[Command]:
     """Close the position at market, once: while such an order is on its way nothing is added to it."""
     amount = state.on_step(state.books.amount)
-    if not amount or any(intent.purpose in _CLOSE for intent in state.working()):
+    if not amount or any(order.purpose in _CLOSE and order.price is None for order in state.working()):
         return []
     number = state.next_guard()
     intent = Intent(

@@ -47,10 +47,12 @@ class Intent:
     attempt: int
     purpose: Purpose
     amount: Decimal  # signed; of a closing stop the side alone counts
+    price: Decimal | None = None  # of a limit order, post-only until the bar's end; None is a market order
     trigger_price: Decimal | None = None  # of a conditional order
     state: IntentState = IntentState.PLANNED
     order_id: int | None = None  # the exchange's
     executed: Decimal = ZERO  # not negative, as the exchange says of the order
+    executed_ms: int = 0  # server time, when that grew last
     traded: Decimal = ZERO  # not negative, of the trades that were told
     sent_ms: int = 0  # server time
     fence_ms: int = 0  # server time after which the exchange can no longer accept it

@@ -14,6 +14,7 @@ from rl_trader.live.core.events import Snapshot, SnapshotFailed, Started
 from rl_trader.live.core.guarding import flatten, guard
 from rl_trader.live.core.intents import epoch_of, instance_name
 from rl_trader.live.core.owning import ask_for_strangers, is_of_other_instance, stop_beside, why_foreign
+from rl_trader.live.core.resting import take_back
 from rl_trader.live.core.settings import read_settings, read_symbol
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
@@ -33,7 +34,7 @@ def start(state: State, event: Started) -> list[Command]:
     state.is_reconciled, state.is_reading, state.reads_again = False, True, False
     state.differs_since_ms = None
     state.waiting.clear()
-    state.deciding_ms = None
+    state.deciding_ms = state.held_bar = None
     commands: list[Command] = []
     for intent in list(state.intents.values()):
         if intent.state in (IntentState.PLANNED, IntentState.SENT):
@@ -41,7 +42,7 @@ def start(state: State, event: Started) -> list[Command]:
             commands += doubt(state, fenced, "the process ended while it was being sent")
         elif intent.state is IntentState.UNKNOWN:
             commands.append(SetTimer(f"query {intent.client_id}", 0))
-    commands += [ReadAccount("the start"), SetTimer("poll", state.conduct.poll_ms)]
+    commands += [*take_back(state), ReadAccount("the start"), SetTimer("poll", state.conduct.poll_ms)]
     return [*commands, *read_settings(state), *read_symbol(state, "the start")]
 
 

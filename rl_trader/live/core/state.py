@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from rl_trader.live.core.events import FillSeen, IncomeSeen, SettingsSeen, SymbolSeen
+from rl_trader.live.core.events import BarClosed, FillSeen, IncomeSeen, SettingsSeen, SymbolSeen
 from rl_trader.live.core.holding import bars_held_after
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.core.risk import Performance
@@ -119,6 +119,8 @@ class State:
     guard_after_ms: int = 0  # before which none is tried again
     is_market_alive: bool = False
     mark_price: Decimal = ZERO
+    held_bar: BarClosed | None = None  # is decided upon once what rests is known to be over
+    has_countdown: bool = False  # whether the exchange is to cancel what rests if it hears no more
     deciding_ms: int | None = None  # bar that the policy is asked about
     decided_ms: int = 0  # newest bar that is decided upon, or skipped
     bars_held: int = 0  # since the position was opened, at the newest close
@@ -177,6 +179,11 @@ class State:
     def tick_size(self) -> Decimal:
         """On what grid prices lie."""
         return self.conduct.tick_size if self.symbol is None else self.symbol.tick_size
+
+    def on_tick(self, price: Decimal, amount: Decimal) -> Decimal:
+        """Return the price of a limit order on whole ticks, away from the market."""
+        over = price % self.tick_size
+        return price - over if amount > 0 or not over else price - over + self.tick_size
 
     def on_step(self, amount: Decimal) -> Decimal:
         """Return an amount in whole steps, toward zero."""

@@ -4,11 +4,14 @@ It has no clock, no chance and no input or output: the same events give the same
 the journal of the events is the trader's memory.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from rl_trader.klines import utc
 from rl_trader.live.core.answering import answer, ask, ask_for_trades, note_query, note_sending, see, see_fill
 from rl_trader.live.core.bookkeeping import book_income, see_account
 from rl_trader.live.core.commands import Alert, Command, ReadAccount, SetTimer
-from rl_trader.live.core.deciding import Gate, close_bar, decide, revise_bar, skip_bar
+from rl_trader.live.core.deciding import Gate, close_bar, decide, go_on, revise_bar, skip_bar
 from rl_trader.live.core.events import (
     AccountSeen,
     Answered,
@@ -35,7 +38,9 @@ from rl_trader.live.core.events import (
     TimerFired,
 )
 from rl_trader.live.core.guarding import flatten, guard
+from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.reconciling import fail, reconcile, start
+from rl_trader.live.core.resting import call_off, look_at_resting, watch_on
 from rl_trader.live.core.settings import read_settings, read_symbol, see_settings, see_symbol
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import resume, stop
@@ -54,11 +59,15 @@ class Core:
         self.state = state
         self._gate = gate
 
-    def step(self, event: Event) -> list[Command]:  # noqa: C901 - one line an event
+    def step(self, event: Event) -> list[Command]:
         """Let an event happen, and return what is to be done."""
-        state, gate = self.state, self._gate
+        state = self.state
         state.now_ms = max(state.now_ms, event.t_ms)
         state.changes.clear()
+        return [*self._take(event), *go_on(state), *call_off(state)]
+
+    def _take(self, event: Event) -> list[Command]:  # noqa: C901 - one line an event
+        state, gate = self.state, self._gate
         match event:
             case Started():
                 return start(state, event)
@@ -113,23 +122,10 @@ class Core:
 
 def _fire(state: State, event: TimerFired) -> list[Command]:
     name, _, client_id = event.name.partition(" ")
-    intent = state.intents.get(client_id)
-    match name:
-        case "poll":
-            return _poll(state)
-        case "settings":
-            return read_settings(state)
-        case "symbol":
-            return read_symbol(state, "the timer")
-        case "query":
-            return [] if intent is None else ask(state, intent)
-        case "told":
-            return [] if intent is None else ask_for_trades(state, intent)
-        case "guard":
-            return guard(state) if state.is_reconciled else []
-        case "flatten":
-            return flatten(state, state.stop_reason or "an order to close it has ended")
-    return []
+    if name in _TIMERS_OF_ORDERS:
+        intent = state.intents.get(client_id)
+        return [] if intent is None else _TIMERS_OF_ORDERS[name](state, intent)
+    return _TIMERS[name](state) if name in _TIMERS else []
 
 
 def _poll(state: State) -> list[Command]:
@@ -151,3 +147,30 @@ def _see_market(state: State, event: MarketSeen) -> list[Command]:
     if state.stop_kind is StopKind.KILL and event.is_alive:
         return flatten(state, state.stop_reason)
     return []
+
+
+def _guard(state: State) -> list[Command]:
+    return guard(state) if state.is_reconciled else []
+
+
+def _flatten(state: State) -> list[Command]:
+    return flatten(state, state.stop_reason or "an order to close it has ended")
+
+
+def _read_symbol(state: State) -> list[Command]:
+    return read_symbol(state, "the timer")
+
+
+_TIMERS: Final[Mapping[str, Callable[[State], list[Command]]]] = {
+    "poll": _poll,
+    "settings": read_settings,
+    "symbol": _read_symbol,
+    "resting": look_at_resting,
+    "countdown": watch_on,
+    "guard": _guard,
+    "flatten": _flatten,
+}
+_TIMERS_OF_ORDERS: Final[Mapping[str, Callable[[State, Intent], list[Command]]]] = {
+    "query": ask,
+    "told": ask_for_trades,
+}

@@ -3,6 +3,7 @@
 from rl_trader.live.core.commands import Alert, Cancel, Command
 from rl_trader.live.core.events import Resumed, StopAsked
 from rl_trader.live.core.guarding import flatten
+from rl_trader.live.core.resting import take_back
 from rl_trader.live.core.state import Cleared, State
 from rl_trader.live.core.words import StopKind
 
@@ -12,7 +13,7 @@ def halt(state: State, reason: str) -> list[Command]:
     if state.is_stopped:
         return []
     state.latch(StopKind.HALT, reason)
-    return [Alert(f"halted: {reason}")]
+    return [Alert(f"halted: {reason}"), *take_back(state)]
 
 
 def stop(state: State, event: StopAsked) -> list[Command]:
@@ -24,8 +25,8 @@ def stop(state: State, event: StopAsked) -> list[Command]:
     state.latch(StopKind.KILL, f"{event.reason} (by {event.by})")
     state.deciding_ms = None
     commands: list[Command] = [Alert(f"killed: {state.stop_reason}")]
-    commands += [Cancel(intent.client_id, is_conditional=False) for intent in state.working()]
-    return commands + flatten(state, "killed")
+    commands += [Cancel(order.client_id, is_conditional=False) for order in state.working() if order.price is None]
+    return [*commands, *take_back(state), *flatten(state, "killed")]
 
 
 def resume(state: State, event: Resumed) -> list[Command]:

@@ -59,6 +59,11 @@ class Decision:
         """Amount of the opening leg; 0 is none."""
         return sum((leg.amount for leg in self.legs if not leg.is_reducing), ZERO)
 
+    @property
+    def limit_price(self) -> Decimal | None:
+        """Price of the legs; None where they are market orders, or there is none."""
+        return self.legs[0].limit_price if self.legs else None
+
 
 class _UnusableError(RlTraderError):
     """What a policy was given or gave back is no decision."""

@@ -301,7 +301,7 @@ class BarSeries:
         )
 
     def _table(self, series: Series, rows: list[Row], columns: Sequence[str]) -> pd.DataFrame:
-        """Return rows, which were checked when they came, in the types that the store keeps; what a row lacks is NaN."""
+        """Return rows, which were checked when they came, in the types that the store keeps; what one lacks is NaN."""
         texts = zip(*rows, strict=True) if rows else [()] * len(columns)
         typed = (
             np.array(column, object).astype(np.int64 if name == series.time_column else np.float64)
