@@ -23,7 +23,7 @@ from rl_trader.live.core.words import IntentState
 from rl_trader.local_exchange.faults.plan import FaultPlan
 from rl_trader.rehearsal.hazards import Hazards, Kill
 from rl_trader.rehearsal.invariants import CHECKERS, check
-from rl_trader.rehearsal.many import SAME_JOURNAL, Total, rehearse_many
+from rl_trader.rehearsal.many import SAME_JOURNAL, Total, is_twice, rehearse_many
 from rl_trader.rehearsal.minutes import BAR_MS, START_MS, SYMBOL, minute_exchange
 from rl_trader.rehearsal.network import Asked
 from rl_trader.rehearsal.plans import POINTS, draw_plan
@@ -56,9 +56,9 @@ def test_no_invariant_breaks_in_random_rehearsals_and_each_was_asked(first: int)
     total = rehearse_many(range(first, first + AT_ONCE))
     assert total.broken == {}
     assert total.seeds == AT_ONCE
-    assert set(total.looked) == {*CHECKERS, SAME_JOURNAL}
+    assert set(CHECKERS) <= set(total.looked)
     assert min(times for name, times in total.looked.items() if name not in RARE) > 0
-    assert total.looked[SAME_JOURNAL] == 1
+    assert total.looked[SAME_JOURNAL] == sum(map(is_twice, range(first, first + AT_ONCE)))
     played = total.played
     assert played["trades"] > 10 * AT_ONCE
     assert played["starts"] > AT_ONCE
