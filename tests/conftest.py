@@ -1,14 +1,29 @@
-"""Fixtures that several test files share, and the hypothesis profile."""
+"""Fixtures that several test files share, the hypothesis profile, and a search for secrets after the last test."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.canary import MARK, files_that_show_it
+
 # The first call of a kernel compiles it, which takes longer than hypothesis' deadline.
 settings.register_profile("rl_trader", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("rl_trader")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Let nothing that a test has said show a canary, unless it failed and says why."""
+    assert report.failed or not any(MARK.decode() in text for _, text in report.sections), report.nodeid
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_canary_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Search all that the tests have left behind for the canaries' secrets, after the last one."""
+    yield
+    assert files_that_show_it([tmp_path_factory.getbasetemp()]) == []
 
 
 @pytest.fixture(scope="session")
