@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -69,6 +70,40 @@ async def trade(
         if band is CALM:
             assert not state.is_stopped, state.stop_reason
         return [] if drift is None else list(drift.bars)
+
+
+# ---- Before anything is traded
+
+
+def test_the_watch_compiles_what_it_needs_before_the_session_works(run: Path, tmp_path: Path) -> None:
+    deployment = load_deployment(run)
+
+    async def live(exchange: LocalExchange) -> tuple[list[str], list[str]]:
+        setup = replace(setup_on(exchange, deployment, tmp_path), band=CALM, caps=OWN_CAPS)
+        async with Session(setup, lambda _text: None) as session:
+            task = asyncio.create_task(session.run())
+            await play(exchange, session, task, 1)  # whose decision compiles what decisions need
+            before = compiled()
+            await play(exchange, session, task, 2)
+            drift = session.drift
+            assert drift is not None
+            await until(lambda: not drift.num_waiting, task)
+            task.cancel()
+            await asyncio.wait([task])
+            assert len(drift.bars) == 2
+            return before, compiled()
+
+    with embedded_exchange() as (exchange, _):
+        before, after = asyncio.run(live(exchange))
+    assert before == after
+    assert before
+
+
+def compiled() -> list[str]:
+    """Return the program's compiled functions, each with the number of kinds of arguments it is compiled for."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("rl_trader.")]
+    functions = {id(each): each for module in modules for each in vars(module).values() if hasattr(each, "signatures")}
+    return sorted(f"{each.__name__} {len(each.signatures)}" for each in functions.values())
 
 
 # ---- None

@@ -15,6 +15,7 @@ from rl_trader.live.drift.archive import Archive
 from rl_trader.live.drift.band import Band
 from rl_trader.live.drift.comparison import BarDrift, Comparison
 from rl_trader.live.drift.steps import Step, Steps
+from rl_trader.live.drift.warming import warm_up
 from rl_trader.live.journal.rows import MarketRow, NewEvent
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.streams.bar_series import FUNDING_BEFORE_MS
@@ -77,6 +78,7 @@ class DriftWatch:
         self._steps = Steps(deployment.symbol)
         self._archive = Archive(deployment)
         self._archive.add(known)
+        warm_up(deployment)
         self._comparison = Comparison(deployment)
         self._waiting: asyncio.Queue[Step] = asyncio.Queue()
         self.bars: deque[BarDrift] = deque(maxlen=MOST_BARS)

@@ -85,7 +85,7 @@ class Observer:
         self._num_rows = deployment.num_bars
         longest = max((interval_ms(name) for name in deployment.series.mark_intervals), default=0)
         self._mark_ms = longest if longest > deployment.interval_ms else 0
-        self._compute(_plain_bars(self._num_rows, deployment.interval_ms))  # compiles the kernels
+        self._compute(plain_bars(self._num_rows, deployment.interval_ms))  # compiles the kernels
 
     def needed(self, open_ms: int) -> Needed:
         """Return from when on the series are needed to observe a bar."""
@@ -240,7 +240,8 @@ def write_countdown(market: MarketData, funding: pd.DataFrame | None, next_fundi
     market.bars["hours_to_funding"][is_after] = (min(following) - close_time[is_after]) / MS_PER_HOUR
 
 
-def _plain_bars(num_bars: int, length_ms: int) -> NDArray[np.void]:
+def plain_bars(num_bars: int, length_ms: int) -> NDArray[np.void]:
+    """Return bars without a move, (num_bars,), on which kernels are compiled before they are needed."""
     bars = np.zeros(num_bars, BAR_DTYPE)
     bars["open_time"] = np.arange(num_bars) * length_ms
     for name in BAR_DTYPE.names or ():
