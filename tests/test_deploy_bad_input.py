@@ -293,6 +293,8 @@ def test_a_journal_of_a_newer_version(typed: Typed, run: Path) -> None:
         (["--rest", "https://fapi.binance.com"], "must be at an address of this machine"),
         (["--streams", "wss://fstream.binance.com"], "must be at an address of this machine"),
         (["--mode", "real"], "invalid choice: 'real'"),
+        (["--mode", "demo"], "set RL_TRADER_DEMO_API_KEY and RL_TRADER_DEMO_API_SECRET"),
+        (["--mode", "demo", "--hours", "1"], "mode demo is not armed"),
         (["--yes"], "unrecognized arguments: --yes"),
         (["--hours", "1"], "mode paper is not armed"),
         (["--paper-hours", "0"], "mode paper is not armed"),
