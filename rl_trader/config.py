@@ -15,6 +15,7 @@ from rl_trader.observation import ACCOUNT_FEATURES, DEFAULT_FEATURES, Observatio
 
 MAX_RESERVE: Final = 0.5
 MAX_DISTANCE: Final = 0.5
+CAPS: Final = ("max_order_notional", "max_position_notional", "max_leverage")  # that the account trains under
 
 
 def _is_fraction_or_none(value: object) -> bool:
@@ -73,6 +74,12 @@ class TradingConfig:
     """Price that triggers stop and take-profit."""
     levels: tuple[float, ...] = (-1.0, 0.0, 1.0)
     """Target positions of the discrete actions, fractions of max_exposure; empty for a continuous action."""
+    max_order_notional: float | None = None
+    """Operator's cap on an order that opens, USDT; an opening order above it is not sent. None for no cap."""
+    max_position_notional: float | None = None
+    """Operator's cap on the position that an opening order leads to, USDT. None for no cap."""
+    max_leverage: float | None = None
+    """Operator's cap on that position over the margin balance; leverage is what is set on the symbol. None for none."""
 
     def __post_init__(self) -> None:
         balance, leverage, exposure = self.initial_balance, self.leverage, self.max_exposure
@@ -100,6 +107,9 @@ class TradingConfig:
         self._require(_is_fraction_or_none(self.stop_loss), "stop_loss", "between 0 and 1, or none")
         self._require(_is_fraction_or_none(self.take_profit), "take_profit", "in (0, 1), or none")
         self._require(self.stop_trigger in ("mark", "last"), "stop_trigger", "mark or last")
+        for name in CAPS:
+            cap = getattr(self, name)
+            self._require(cap is None or (is_number(cap) and cap > 0.0), name, "a positive number, or none for no cap")
         are_fractions = all(is_number(level) and -1.0 <= level <= 1.0 for level in levels)
         self._require(are_fractions, "levels", "fractions from -1 to 1")
         self._require(len(set(levels)) == len(levels) != 1, "levels", "two or more different numbers")

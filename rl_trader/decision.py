@@ -36,6 +36,9 @@ class DecisionSettings(Protocol):
     rebalance_band: float  # exposure; smaller differences send no order
     reserve: float  # fraction of the available balance and of the bracket's limit kept free
     limit_distance: float  # of a post-only limit order from the close, a fraction of it; 0 sends market orders
+    max_order_notional: float  # USDT, of an opening leg; 0 is no cap
+    max_position_notional: float  # USDT, that an opening leg leads to; 0 is no cap
+    max_leverage: float  # that position over the margin balance; 0 is no cap
 
 
 class MarketState(NamedTuple):
@@ -153,7 +156,7 @@ def order_of(
         terms: Of the symbol.
 
     A leg under the smallest quantity is dropped unless it closes the position, an opening leg also under the minimum
-    notional; a leg is never larger than one order may be.
+    notional, or above one of the operator's caps; a leg is never larger than one order may be.
     """
     held = account.position_amount
     if target == 0.0:
@@ -180,11 +183,35 @@ def order_of(
     paid = price * (1.0 + settings.limit_distance)  # a sell's limit price; a buy's is lower
     size = _affordable(min(abs(opening), terms.max_quantity), after, paid, fee_rate, settings, terms)
     open_amount = ledger.round_amount(size if opening > 0.0 else -size, terms)
-    if abs(open_amount) < terms.min_quantity or ledger.exceeds(
-        terms.min_notional, abs(open_amount) * price * (1.0 - settings.limit_distance)
+    if (
+        abs(open_amount) < terms.min_quantity
+        or ledger.exceeds(terms.min_notional, abs(open_amount) * price * (1.0 - settings.limit_distance))
+        or _is_above_a_cap(open_amount, after, price, mark_price, settings, terms)
     ):
         open_amount = 0.0
     return _order(reduce_amount, open_amount, price, settings, terms)
+
+
+@inlined
+def _is_above_a_cap(
+    amount: float, account: Account, price: float, mark_price: float, settings: DecisionSettings, terms: Terms
+) -> bool:
+    """Return whether an opening leg breaks one of the operator's caps, as the live risk gate finds it.
+
+    Amounts are valued at the mark price, or at a limit order's own price where that is higher.
+    """
+    valued_at = mark_price
+    if settings.limit_distance != 0.0:
+        valued_at = max(valued_at, limit_price(amount, price, settings.limit_distance, terms))
+    notional = abs(amount) * valued_at
+    if settings.max_order_notional > 0.0 and ledger.exceeds(notional, settings.max_order_notional):
+        return True
+    position = (abs(account.position_amount) + abs(amount)) * valued_at
+    if settings.max_position_notional > 0.0 and ledger.exceeds(position, settings.max_position_notional):
+        return True
+    if settings.max_leverage == 0.0:
+        return False
+    return ledger.exceeds(position, settings.max_leverage * ledger.margin_balance(account, mark_price))
 
 
 @kernel

@@ -23,7 +23,7 @@ def to_json(value: object) -> Any:  # noqa: ANN401 - JSON
 
 
 def from_json(kind: type[T], data: Mapping[str, Any], where: str) -> T:
-    """Return the configuration that ``to_json`` wrote.
+    """Return the configuration that ``to_json`` wrote; what is none by default may be missing from an older one.
 
     Args:
         kind: A dataclass.
@@ -34,11 +34,12 @@ def from_json(kind: type[T], data: Mapping[str, Any], where: str) -> T:
         ConfigError: If a field is missing, unknown or of another type, or its value is refused.
     """
     names = {field.name for field in fields(cast(Any, kind))}
-    if not isinstance(data, Mapping) or set(data) != names:
+    younger = {field.name for field in fields(cast(Any, kind)) if field.default is None}
+    if not isinstance(data, Mapping) or not names - younger <= set(data) <= names:
         found = sorted(data) if isinstance(data, Mapping) else data
         raise ConfigError(f"{where} needs the fields {sorted(names)}, found {found}; it was made by another version")
     hints = typing.get_type_hints(kind)
-    return kind(**{name: _restore(hints[name], data[name], f"{where}.{name}") for name in names})
+    return kind(**{name: _restore(hints[name], value, f"{where}.{name}") for name, value in data.items()})
 
 
 def _restore(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any field's type

@@ -16,6 +16,9 @@ SETTINGS_DTYPE: Final = np.dtype(
         ("initial_balance", np.float64),  # USDT
         ("ruin_balance", np.float64),  # USDT; below it a flat account cannot carry the smallest order
         ("limit_distance", np.float64),  # fraction of the close; 0 sends market orders
+        ("max_order_notional", np.float64),  # USDT, of an opening order; 0 is no cap
+        ("max_position_notional", np.float64),  # USDT, that an opening order leads to; 0 is no cap
+        ("max_leverage", np.float64),  # that position over the margin balance; 0 is no cap
         ("half_spread", np.float64),
         ("sqrt_impact", np.float64),
         ("linear_impact", np.float64),
@@ -126,6 +129,9 @@ class Settings(Protocol):
     initial_balance: float
     ruin_balance: float
     limit_distance: float
+    max_order_notional: float
+    max_position_notional: float
+    max_leverage: float
     half_spread: float
     sqrt_impact: float
     linear_impact: float

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader.bookings import in_whole_units
-from rl_trader.config import TradingConfig
+from rl_trader.config import CAPS, TradingConfig
 from rl_trader.contract import ContractTerms
 from rl_trader.ledger import TERMS_DTYPE
 from rl_trader.state import SETTINGS_DTYPE
@@ -106,6 +106,8 @@ def kernel_settings(trading: TradingConfig) -> NDArray[np.void]:
     row["reserve"] = trading.reserve
     row["initial_balance"] = in_whole_units(float(trading.initial_balance))
     row["limit_distance"] = trading.limit_distance or 0.0
+    for name in CAPS:
+        row[name] = getattr(trading, name) or 0.0
     row["half_spread"] = trading.slippage.half_spread
     row["sqrt_impact"] = trading.slippage.sqrt_impact
     row["linear_impact"] = trading.slippage.linear_impact

@@ -18,6 +18,7 @@ from rl_trader.live.exchange.outcome import Kind, Outcome, classify
 from rl_trader.live.exchange.permissions import faults_of
 from rl_trader.live.exchange.rest import Rest
 from rl_trader.live.policy.deployment import Deployment
+from rl_trader.live.preflight.caps import compare_caps
 from rl_trader.live.preflight.clocks import compare_clocks
 from rl_trader.live.preflight.finding import Finding
 from rl_trader.live.preflight.terms import check_brackets, check_fees, check_symbol, steps_of
@@ -95,7 +96,8 @@ class Preflight:
         findings += await self._balance()
         findings += await self._brackets()
         findings += await self._settings()
-        return [*findings, *await self._fees()]
+        findings += await self._fees()
+        return [*findings, *compare_caps(self._caps, self._deployment.trading)]
 
     async def set_up(self) -> list[Finding]:
         """Set what looking has found to be set otherwise, and return how that went."""
