@@ -224,6 +224,7 @@ def test_the_kernel_drops_what_the_live_gate_refuses_and_nothing_else(
     if cap <= 0.0 or (name == "max_leverage" and cap == reached[name]):
         return
     capped = order(replace(trading, **{name: cap}), target, account, price, mark_price)  # type: ignore[arg-type]
-    says = refusal(replace(WIDE, **{name: D(repr(cap))}), after, wanted, mark_price)
+    caps = replace(WIDE, **{name: D(repr(cap))})  # type: ignore[arg-type]
+    says = refusal(caps, after, wanted, mark_price)
     assert (capped.open_amount == 0.0) == (says is not None), says
     assert capped.reduce_amount == wanted.reduce_amount
