@@ -48,8 +48,10 @@ def test_a_full_disk_is_left_by_a_reducing_order_and_nothing_is_entered_any_more
             assert session.trader is not None
             state = session.trader.core.state
             limit(session)
-            exchange.to_next_open()
-            await until(lambda: state.is_stopped, task)
+            while not state.is_stopped:  # the market stands still, so that nothing but this closes the position
+                session._fire("poll")
+                await asyncio.sleep(0.01)
+                session._flush()
             await until(lambda: not trader_of(exchange).position("BTCUSDT").amount, task)
             await until(lambda: not state.working(), task)
             num_orders = len(trader_of(exchange).orders)
@@ -91,8 +93,9 @@ def test_a_disk_that_fails_for_good_ends_the_trader_before_what_is_not_written_i
                 while not task.done():
                     exchange.to_next_open()
                     await asyncio.sleep(0.05)
-            with pytest.RaisesGroup(JournalError, flatten_subgroups=True):
+            with pytest.raises(ExceptionGroup) as ended:  # one or more of the trader's parts find it out
                 await task
+            assert ended.group_contains(JournalError)
 
     with exchange:
         asyncio.run(live())
