@@ -78,7 +78,7 @@ def test_the_cap_on_leverage_is_the_position_over_the_margin_balance() -> None:
 
 
 def test_what_reduces_always_goes_and_a_flip_loses_its_opening_leg_alone() -> None:
-    every = {"max_order_notional": 1.0, "max_position_notional": 1.0, "max_leverage": 0.001}
+    every: dict[str, Any] = {"max_order_notional": 1.0, "max_position_notional": 1.0, "max_leverage": 0.001}
     assert legs(0.0, LONG_10, **every) == (-10.0, 0.0)
     assert legs(0.2, LONG_10, **every) == (-6.0, 0.0)
     reduced, opened = legs(-1.0, LONG_10)
@@ -223,7 +223,7 @@ def test_the_kernel_drops_what_the_live_gate_refuses_and_nothing_else(
     cap = round(reached[name] * share, 2)
     if cap <= 0.0 or (name == "max_leverage" and cap == reached[name]):
         return
-    capped = order(replace(trading, **{name: cap}), target, account, price, mark_price)  # type: ignore[arg-type]
+    capped = order(replace(trading, **{name: cap}), target, account, price, mark_price)
     caps = replace(WIDE, **{name: D(repr(cap))})  # type: ignore[arg-type]
     says = refusal(caps, after, wanted, mark_price)
     assert (capped.open_amount == 0.0) == (says is not None), says
