@@ -191,6 +191,29 @@ def test_a_decision_becomes_one_order_and_its_bar_is_never_decided_again() -> No
     assert desk.do(again) == []
 
 
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_funding_that_is_told_before_the_bar_that_ended_at_it_is_not_observed_yet(is_read: bool) -> None:
+    # Short 0.1 with 1 000, 500 of it isolated; at the bar's end 2.5 are received, and told before the bar is.
+    desk = Desk()
+    desk.begin("-0.1")
+    end = desk.now + BAR_MS
+    account = {"amount": D("-0.1"), "entry_price": D(50_000)}
+    desk.do(AccountSeen(t_ms=desk.now, wallet_balance=D(1000), isolated_wallet=D(500), reason="ORDER", **account))
+    if is_read:
+        income = (IncomeSeen(t_ms=end, kind="FUNDING_FEE", tran_id=1, amount=D("2.5")),)
+        desk.now = end
+        desk.read("-0.1", "1002.5", isolated_wallet=D("502.5"), income=income)
+        desk.now = end - BAR_MS
+    else:
+        paid = {"wallet_balance": D("1002.5"), "isolated_wallet": D("502.5")}
+        desk.do(AccountSeen(t_ms=end + 4, reason="FUNDING_FEE", **paid, **account))
+    (first,) = (command for command in desk.close_bar() if isinstance(command, Decide))
+    assert (first.wallet_balance, first.isolated_wallet) == (D(1000), D(500))
+    desk.decide()
+    (second,) = (command for command in desk.close_bar() if isinstance(command, Decide))
+    assert (second.wallet_balance, second.isolated_wallet) == (D("1002.5"), D("502.5"))
+
+
 def test_a_flip_sends_its_second_leg_only_when_the_first_is_filled() -> None:
     desk = Desk()
     desk.begin("0.02")

@@ -71,6 +71,7 @@ from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, 
 from rl_trader.live.timers import RealTimers
 from rl_trader.live.trader import Trader, Watcher
 from rl_trader.observed_market import schema_warmup
+from rl_trader.trading import charged_fees
 
 TAG_BYTES: Final = 3  # of the client ids of a start: two journals hardly have the same
 
@@ -200,7 +201,7 @@ class Session:
             self.series,
             Observer(deployment),
             Decider(deployment),
-            taker_fee=deployment.terms.taker_fee,
+            taker_fee=charged_fees(deployment.terms, deployment.trading).taker,
             now_ms=self._server_clock.now_ms,
         )
         self._timers = RealTimers(self._clock, self._fire)

@@ -10,6 +10,7 @@ from rl_trader.live.core.state import DAY_MS, State
 from rl_trader.live.core.words import IntentState, Purpose
 
 TRANSFER = "TRANSFER"  # the exchange's word for what is deposited or withdrawn
+FUNDING = "FUNDING_FEE"  # of income, and of events of the account
 
 _STATES = {  # the exchange's words, of orders and of conditional ones
     "NEW": IntentState.OPEN,
@@ -83,6 +84,8 @@ def book_income(state: State, income: IncomeSeen) -> None:
     books.booked += income.amount
     if income.kind == TRANSFER:
         state.transferred += income.amount
+    if income.kind == FUNDING:
+        state.note_funding(income.t_ms, income.amount)
 
 
 def see_order(state: State, order: OrderSeen) -> None:
@@ -114,6 +117,8 @@ def see_account(state: State, account: AccountSeen) -> list[Command]:
     if account.t_ms < books.told_ms:
         return []
     books.told_ms = account.t_ms
+    if account.reason == FUNDING:
+        state.note_funding(account.t_ms, account.wallet_balance - books.wallet_balance)
     books.wallet_balance = account.wallet_balance
     books.amount, books.entry_price = account.amount, account.entry_price
     books.isolated_wallet = account.isolated_wallet

@@ -59,16 +59,8 @@ def _ask(state: State, event: BarClosed) -> list[Command]:
         return [Alert(f"no decision on the bar of {utc(event.open_ms)}: {why}")] if not state.is_stopped else []
     state.deciding_ms = event.open_ms
     books = state.books
-    return [
-        Decide(
-            event.open_ms,
-            books.wallet_balance,
-            books.amount,
-            books.entry_price,
-            books.isolated_wallet,
-            state.bars_held,
-        )
-    ]
+    wallet_balance, isolated_wallet = state.wallets_at(event.open_ms + state.conduct.bar_ms)
+    return [Decide(event.open_ms, wallet_balance, books.amount, books.entry_price, isolated_wallet, state.bars_held)]
 
 
 def _why_not(state: State, event: BarClosed) -> str | None:

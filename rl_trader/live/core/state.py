@@ -15,6 +15,7 @@ from rl_trader.live.core.risk import Performance
 from rl_trader.live.core.words import IntentState, Purpose, StopKind
 
 DAY_MS: Final = 86_400_000
+MINUTE_MS: Final = 60_000
 MANY_FINISHED: Final = 500  # intents that are remembered after their end
 
 
@@ -119,6 +120,7 @@ class State:
     guard_after_ms: int = 0  # before which none is tried again
     is_market_alive: bool = False
     mark_price: Decimal = ZERO
+    fundings: dict[int, Decimal] = field(default_factory=dict)  # USDT, by minute since 1970; of the newest bars
     held_bar: BarClosed | None = None  # is decided upon once what rests is known to be over
     has_countdown: bool = False  # whether the exchange is to cancel what rests if it hears no more
     deciding_ms: int | None = None  # bar that the policy is asked about
@@ -202,6 +204,18 @@ class State:
     def is_stopped(self) -> bool:
         """Whether nothing is entered any more."""
         return self.stop_kind is not None
+
+    def note_funding(self, t_ms: int, amount: Decimal) -> None:
+        """Note a settlement; it may be told before the bar that ended just before it."""
+        oldest = self.decided_ms // MINUTE_MS
+        self.fundings = {minute: paid for minute, paid in self.fundings.items() if minute > oldest}
+        self.fundings[t_ms // MINUTE_MS] = amount
+
+    def wallets_at(self, close_ms: int) -> tuple[Decimal, Decimal]:
+        """Return wallet and isolated wallet at a bar's end, before the funding that is settled there."""
+        paid = sum((paid for minute, paid in self.fundings.items() if minute * MINUTE_MS >= close_ms), ZERO)
+        books = self.books
+        return books.wallet_balance - paid, books.isolated_wallet - paid if books.isolated_wallet else ZERO
 
     def note_close(self) -> None:
         """Count the bars for which the position has been held, at a bar's close, as training does."""

@@ -59,13 +59,14 @@ class Recorder:
 
     def _account_row(self, event: BarClosed, state: State) -> AccountRow:
         books = state.books
+        wallet_balance, isolated_wallet = state.wallets_at(event.open_ms + state.conduct.bar_ms)
         return AccountRow(
             symbol=self._deployment.symbol,
             bar_open_ms=event.open_ms,
-            wallet_balance=books.wallet_balance,
+            wallet_balance=wallet_balance,
             amount=books.amount,
             entry_price=books.entry_price,
-            isolated_wallet=books.isolated_wallet,
+            isolated_wallet=isolated_wallet,
             bars_held=state.bars_held,
             mark_close=event.mark_close,
             next_funding_ms=self._desk.next_funding_ms,
