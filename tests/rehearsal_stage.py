@@ -8,7 +8,6 @@ from typing import Any
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.events import Decided
 from rl_trader.live.core.gating import gate_of
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct, State
 from rl_trader.local_exchange.engine.trader import Trader as AccountOfExchange
 from rl_trader.local_exchange.faults.faults import Faults
@@ -25,7 +24,7 @@ from rl_trader.rehearsal.minutes import (
     minute_exchange,
 )
 from rl_trader.rehearsal.network import Network
-from rl_trader.rehearsal.policies import CAPS, STOP_LOSS, legs
+from rl_trader.rehearsal.policies import STOP_LOSS, legs
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.virtual_clock import VirtualClock
 
@@ -115,7 +114,7 @@ class Play:
             assembly,
             conduct,
             decide=wants(targets),
-            gate=gate_of(RiskGate(CAPS), contract),
+            gate=gate_of(contract),
             hazards=Hazards(venue.market_ms, kills, 0, clock_steps),
             network=Network(assembly, clock, self.faults),
             line=MarketLine(venue, SYMBOL, revised=revised),

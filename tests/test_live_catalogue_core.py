@@ -27,7 +27,6 @@ from rl_trader.live.core.events import (
 from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.intents import Intent, client_id
 from rl_trader.live.core.owning import GIVEN_UP_MS
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import IntentState, Purpose, StopKind
@@ -280,16 +279,53 @@ def losing_day(now: int) -> list[Event]:
 
 
 def test_a_ban_is_kept_over_a_restart_and_no_order_goes_in_it() -> None:
-    core = Core(State(CONDUCT), gate_of(RiskGate(CAPS), load_terms("BTCUSDT")))
+    core = Core(State(CONDUCT), gate_of(load_terms("BTCUSDT")))
     until = T0 + 1_800_000
     (alert,) = core.step(Banned(t_ms=T0, until_ms=until, machine_until_ms=until))
     assert isinstance(alert, Alert)
-    core.step(Started(t_ms=T0 + 1, epoch=2))
+    core.step(Started(t_ms=T0 + 1, epoch=2, caps=CAPS))
     assert core.state.banned_until_ms == until
     intent = Intent(client_id="a", decision="1", leg="EXIT", attempt=1, purpose=Purpose.EXIT, amount=D("-0.01"))
-    refusal = gate_of(RiskGate(CAPS), load_terms("BTCUSDT"))(core.state, intent)
+    refusal = gate_of(load_terms("BTCUSDT"))(core.state, intent)
     assert refusal is not None
     assert "banned this address" in refusal
+
+
+class Journalled(Desk):
+    """A core with a risk gate, and all that has happened to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.core = Core(State(CONDUCT), gate_of(load_terms("BTCUSDT")))
+        self.told: list[Event] = []
+
+    def do(self, event: Event) -> list[Command]:
+        """Let an event happen, and keep it."""
+        self.told.append(event)
+        return super().do(event)
+
+
+def test_a_replay_of_the_journal_asks_the_caps_of_then_and_not_those_of_today() -> None:
+    desk = Journalled()
+    num_placed = []
+    for epoch, caps in enumerate((replace(CAPS, max_order_notional=D(10)), CAPS), 1):
+        desk.do(Started(t_ms=desk.now, epoch=epoch, caps=caps))
+        desk.do(MarketSeen(t_ms=desk.now, is_alive=True, mark_price=D(50_000)))
+        desk.read()
+        desk.close_bar()
+        num_placed.append(len(places(desk.decide(open_="0.001"))))
+    assert num_placed == [0, 1]  # the small caps refuse what the others let go
+    again = Core(State(CONDUCT), gate_of(load_terms("BTCUSDT")))
+    for event in desk.told:
+        again.step(event)
+    assert again.state == desk.state
+
+
+def test_nothing_is_entered_without_caps() -> None:
+    desk = Journalled()
+    desk.begin()
+    desk.close_bar()
+    assert "no caps were given" in alerts(desk.decide(open_="0.001"))
 
 
 # What has gone wrong elsewhere

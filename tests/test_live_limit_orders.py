@@ -12,14 +12,12 @@ from rl_trader.live.core.commands import Cancel, Command, Countdown, Decide, Set
 from rl_trader.live.core.events import BarSkipped, Decided, OrderSeen, Started, StopAsked, TimerFired
 from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.intents import Intent
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct
 from rl_trader.live.core.words import IntentState, Purpose
 from rl_trader.local_exchange.engine.words import OrderType, TimeInForce
 from rl_trader.rehearsal.invariants import check
 from rl_trader.rehearsal.minutes import BAR_MS, START_MS, SYMBOL, minute_exchange
 from rl_trader.rehearsal.plans import draw_plan
-from rl_trader.rehearsal.policies import CAPS
 from rl_trader.rehearsal.run import BARS, Rehearsal
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.tally import Tally
@@ -258,7 +256,7 @@ def stage_of(wish: Wish, seed: int = 1) -> Stage:
             limit_price=price,
         )
 
-    return Stage(assembly, conduct, decide=decide, gate=gate_of(RiskGate(CAPS), contract))
+    return Stage(assembly, conduct, decide=decide, gate=gate_of(contract))
 
 
 def play(stage: Stage, num_bars: int) -> None:

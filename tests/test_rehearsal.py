@@ -17,7 +17,6 @@ import pytest
 from rl_trader.errors import ConfigError
 from rl_trader.live.core.events import Resumed, StopAsked
 from rl_trader.live.core.gating import gate_of
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct
 from rl_trader.live.core.words import IntentState
 from rl_trader.local_exchange.faults.plan import FaultPlan
@@ -28,7 +27,7 @@ from rl_trader.rehearsal.minutes import BAR_MS, START_MS, SYMBOL, minute_exchang
 from rl_trader.rehearsal.network import Asked
 from rl_trader.rehearsal.plans import POINTS, draw_plan
 from rl_trader.rehearsal.planted import BUGS, catch, planted
-from rl_trader.rehearsal.policies import CAPS, STOP_LOSS, decide, legs
+from rl_trader.rehearsal.policies import STOP_LOSS, decide, legs
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.run import BARS, Rehearsal, Result, rehearse
 from rl_trader.rehearsal.stage import Stage
@@ -225,7 +224,7 @@ def calm_stage(kills: tuple[Kill, ...] = ()) -> Stage:
         stop_loss=STOP_LOSS,
         take_profit=None,
     )
-    gate = gate_of(RiskGate(CAPS), contract)
+    gate = gate_of(contract)
     return Stage(assembly, conduct, decide=partial(decide, 5), gate=gate, hazards=Hazards(venue.market_ms, kills))
 
 

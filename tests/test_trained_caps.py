@@ -17,7 +17,6 @@ from rl_trader.ledger import Account
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.intents import Intent
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.words import Purpose
 from rl_trader.live.preflight.caps import compare_caps
@@ -174,7 +173,8 @@ def refusal(caps: Caps, account: Account, opened: Order, mark_price: float) -> s
         amount=D(repr(opened.open_amount)),
         price=D(repr(opened.limit_price)) if opened.limit_price else None,
     )
-    return gate_of(RiskGate(caps), TERMS)(state, intent)
+    state.caps = caps
+    return gate_of(TERMS)(state, intent)
 
 
 cents = st.integers(1_000, 5_000_000).map(lambda number: number / 100.0)

@@ -35,7 +35,6 @@ from rl_trader.live.core.events import (
     TimerFired,
 )
 from rl_trader.live.core.gating import gate_of
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import StopKind
@@ -213,7 +212,7 @@ class Session:
             stop_on_mark=deployment.trading.stop_trigger == "mark",
             is_user_stream_healthy=lambda: self.is_user_stream_up,
         )
-        core = Core(State(conduct_of(deployment)), gate_of(RiskGate(setup.caps), deployment.terms))
+        core = Core(State(conduct_of(deployment)), gate_of(deployment.terms))
         for stored in self._journal.events():
             core.step(decode_event(stored.kind, stored.body))
         self._written = ReservedJournal(self._journal, self._note_failure)
@@ -240,7 +239,7 @@ class Session:
         """Trade until it is cancelled."""
         assert self.trader is not None
         self._restarts.work()
-        started = Started(t_ms=self._now(), epoch=self._journal.epoch, tag=token_hex(TAG_BYTES))
+        started = Started(t_ms=self._now(), epoch=self._journal.epoch, tag=token_hex(TAG_BYTES), caps=self._setup.caps)
         self._happen([started, *self._armed(), *self._restarts.halt(self._now())])
         chance = Random(self._setup.seed).random
         dialer = Dialer(self._setup.gate, self._setup.venue.streams)

@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import Any, Final
 
 from rl_trader.live.core.gating import gate_of
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct
 from rl_trader.local_exchange.faults.faults import Faults
 from rl_trader.local_exchange.faults.plan import FaultPlan
@@ -30,7 +29,7 @@ from rl_trader.rehearsal.minutes import (
 from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.operator import Operator
 from rl_trader.rehearsal.plans import CALM, Plan, draw_plan
-from rl_trader.rehearsal.policies import CAP, CAPS, STOP_LOSS, TAKE_PROFIT, Limits, decide
+from rl_trader.rehearsal.policies import CAP, STOP_LOSS, TAKE_PROFIT, Limits, decide
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.tally import Breach, Tally
@@ -81,7 +80,7 @@ class Rehearsal:
             margin_type=MARGIN_TYPE,
         )
         limits = Limits(self._closes, contract.tick_size) if plan.rests_orders else None
-        self._gate = gate_of(RiskGate(CAPS), contract)
+        self._gate = gate_of(contract)
         self._line = MarketLine(venue, SYMBOL, plan.silences, plan.late, plan.revised)
         self._operator = Operator(plan.wishes, plan.resume_after_ms)
         self.stage = Stage(

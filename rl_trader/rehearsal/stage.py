@@ -37,6 +37,7 @@ from rl_trader.rehearsal.market_line import MarketLine
 from rl_trader.rehearsal.memory_journal import MemoryJournal
 from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.operator import Operator
+from rl_trader.rehearsal.policies import CAPS
 from rl_trader.rehearsal.sockets import MemoryDialer, user_stream
 from rl_trader.rehearsal.timers import VirtualTimers
 from rl_trader.rehearsal.virtual_clock import VirtualClock
@@ -130,7 +131,7 @@ class Stage:
         self._rest.budget = Budget(banned_until_ms=self.trader.core.state.banned_until_ms)
         await self.trader.__aenter__()
         self._line.begin()
-        self._happen(Started(t_ms=self._now(), epoch=self.epoch))
+        self._happen(Started(t_ms=self._now(), epoch=self.epoch, caps=CAPS))
         self._stream = user_stream(self._dialer, self._rest, self._take_account, self._clock, self.epoch)
         works = (self._stream.run(), self.trader.watch(), keep_clock(self._rest, self._clock))
         self._tasks = [asyncio.create_task(work) for work in works]

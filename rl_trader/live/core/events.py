@@ -8,6 +8,8 @@ on the exchange's clock.
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rl_trader.live.core.caps import Caps
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
@@ -16,6 +18,7 @@ class Started:
     t_ms: int
     epoch: int  # number of the start by this journal
     tag: str = ""  # by which its client ids are told from those of another journal's
+    caps: Caps | None = None  # that hold from now on; none leaves those of before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

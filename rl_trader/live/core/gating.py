@@ -8,12 +8,11 @@ from rl_trader.live.core.state import State
 from rl_trader.live.core.words import Purpose
 
 
-def gate_of(gate: RiskGate, terms: ContractTerms) -> Gate:
-    """Return the core's gate.
+def gate_of(terms: ContractTerms) -> Gate:
+    """Return the core's gate; the caps are those that were journalled, so that a replay of the journal asks the same.
 
     Args:
-        gate: Has the operator's caps.
-        terms: Of the symbol as they are today.
+        terms: Of the symbol.
     """
 
     def ask(state: State, intent: Intent) -> str | None:
@@ -23,7 +22,9 @@ def gate_of(gate: RiskGate, terms: ContractTerms) -> Gate:
             is_reduce_only=not intent.purpose.adds_exposure,
             price=intent.price,
         )
-        refusal = gate.refusal(order, _view(state, terms))
+        if state.caps is None:
+            return "no caps were given at the start"
+        refusal = RiskGate(state.caps).refusal(order, _view(state, terms))
         return None if refusal is None else str(refusal)
 
     return ask

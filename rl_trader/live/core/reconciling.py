@@ -31,6 +31,7 @@ def start(state: State, event: Started) -> list[Command]:
     """Begin, or begin again: what was being sent may have arrived, and everything else is to be read."""
     state.epoch, state.tag, state.started_ms = event.epoch, event.tag, event.t_ms
     state.instances.append(instance_name(event.epoch, event.tag))
+    state.caps = event.caps or state.caps
     state.is_reconciled, state.is_reading, state.reads_again = False, True, False
     state.differs_since_ms = None
     state.waiting.clear()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.events import BarClosed, FillSeen, IncomeSeen, SettingsSeen, SymbolSeen
 from rl_trader.live.core.holding import bars_held_after
 from rl_trader.live.core.intents import ZERO, Intent
@@ -97,6 +98,7 @@ class State:
     epoch: int = 0
     tag: str = ""  # of the client ids of this start
     started_ms: int = 0
+    caps: Caps | None = None  # the operator's, as of the newest start; without any nothing is entered
     instances: list[str] = field(default_factory=list)  # what the client ids of all starts by this journal begin with
     foreign: list[str] = field(default_factory=list)  # client ids of other instances, which nobody has looked at
     looked_at: list[str] = field(default_factory=list)  # those that a person has

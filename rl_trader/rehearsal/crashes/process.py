@@ -36,7 +36,7 @@ from rl_trader.rehearsal.crashes.journal import IDENTITY, RESERVE_BYTES, Watched
 from rl_trader.rehearsal.crashes.points import Points
 from rl_trader.rehearsal.crashes.way import Way
 from rl_trader.rehearsal.crashes.wire import ChannelDialer, ChannelWire
-from rl_trader.rehearsal.policies import legs
+from rl_trader.rehearsal.policies import CAPS, legs
 from rl_trader.rehearsal.stage import MOST_ROUNDS, digest
 from rl_trader.rehearsal.timers import VirtualTimers
 from rl_trader.rehearsal.virtual_clock import VirtualClock
@@ -151,7 +151,7 @@ class TraderProcess:
         self._journal.close()
 
     async def _work(self) -> None:
-        self._happen(Started(t_ms=self._now_ms, epoch=self._journal.epoch))
+        self._happen(Started(t_ms=self._now_ms, epoch=self._journal.epoch, caps=CAPS))
         self._tasks = [asyncio.create_task(run) for run in (self._stream.run(), self._trader.watch())]
         await self._settle()
         while (message := self._channel.receive()) is not None and message["is"] != "end":

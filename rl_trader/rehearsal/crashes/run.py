@@ -12,7 +12,6 @@ from typing import Final
 
 from rl_trader.live.core.codec import decode_event
 from rl_trader.live.core.gating import gate_of
-from rl_trader.live.core.risk import RiskGate
 from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.journal.reader import open_read_only
@@ -22,7 +21,7 @@ from rl_trader.rehearsal.crashes.journal import recalled
 from rl_trader.rehearsal.crashes.points import needs_answers_first
 from rl_trader.rehearsal.invariants import check
 from rl_trader.rehearsal.minutes import ACCOUNT, BAR_MS, START_MS, SYMBOL, minute_exchange
-from rl_trader.rehearsal.policies import CAP, CAPS
+from rl_trader.rehearsal.policies import CAP
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.tally import Breach, Tally
 
@@ -80,7 +79,7 @@ class Play:
             take_profit=None,
             poll_ms=_POLL_MS,
         )
-        self._gate = gate_of(RiskGate(CAPS), contract)
+        self._gate = gate_of(contract)
         events_first = self._chance.random() < 1 / 2 and not needs_answers_first(crash.flow, crash.point)
         self.side = ExchangeSide(
             assembly, self._conduct, self._gate, self._journal, events_first=events_first, ends_by=crash.ends_by
