@@ -515,4 +515,4 @@ def test_every_event_survives_the_journal() -> None:
         decode_event("Started", {"t_ms": 1})
     with pytest.raises(CodecError, match="does not know"):
         decode_event("Nothing", {})
-    assert len(get_args(Event)) == 22
+    assert len(get_args(Event)) == 23

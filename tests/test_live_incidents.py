@@ -257,6 +257,21 @@ def test_a_trade_that_may_be_of_an_unknown_order_keeps_it_from_being_absent() ->
     assert desk.state.intents[order.client_id].state is IntentState.ABSENT
 
 
+def test_an_order_that_counted_as_absent_and_is_found_ends_entries() -> None:
+    desk = Desk()
+    desk.begin()
+    order = unknown_entry(desk)
+    for _ in range(3):
+        desk.do(Queried(t_ms=desk.now, client_id=order.client_id, is_absent=True))
+    desk.now += 31_000
+    desk.read()
+    assert desk.state.intents[order.client_id].state is IntentState.ABSENT
+    gone = OrderSeen(t_ms=desk.now, client_id=order.client_id, order_id=7, status="EXPIRED", executed=D(0))
+    assert desk.do(gone) == []  # nothing has come of it
+    assert "the exchange has it" in alerts(desk.do(replace(gone, status="FILLED", executed=D("0.01"))))
+    assert desk.state.is_stopped
+
+
 def test_an_order_whose_trades_were_told_is_filled_whatever_questions_say() -> None:
     # The process ended between the trade's event and the order's, and the exchange did not find the order.
     desk = Desk()

@@ -8,8 +8,17 @@ from itertools import pairwise
 
 import pytest
 
-from rl_trader.live.core.commands import Cancel, Command, Countdown, Decide, SetTimer
-from rl_trader.live.core.events import BarSkipped, Decided, OrderSeen, Started, StopAsked, TimerFired
+from rl_trader.live.core.commands import Cancel, CancelAll, Command, Countdown, Decide, SetTimer
+from rl_trader.live.core.events import (
+    AllCancelled,
+    BarSkipped,
+    Decided,
+    OrderSeen,
+    Queried,
+    Started,
+    StopAsked,
+    TimerFired,
+)
 from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.state import Conduct
@@ -103,6 +112,41 @@ def test_what_rests_is_taken_back_at_the_bars_end_and_only_then_the_policy_is_as
     commands = seen(desk, entry, "CANCELED")
     assert asks_policy(commands)
     assert countdowns(commands) == [0]
+
+
+def test_an_unknown_limit_order_is_over_only_after_all_that_rests_was_cancelled() -> None:
+    # The exchange did not find it for longer than it was looked for; it rested, was filled beside the next entry, and
+    # the position exceeded the caps.
+    desk = Desk()
+    desk.begin()
+    (entry,) = places(rest(desk, open_="0.01"))
+    desk.send(entry)
+    desk.answer(entry, "UNKNOWN")
+    for _ in range(3):
+        desk.do(Queried(t_ms=desk.now, client_id=entry.client_id, is_absent=True))
+    query = f"query {entry.client_id}"
+    assert CancelAll() not in desk.do(TimerFired(t_ms=desk.now, name=query))  # it may still be accepted
+    desk.now += 31_000
+    assert CancelAll() in desk.do(TimerFired(t_ms=desk.now, name=query))
+    desk.read()
+    assert desk.state.intents[entry.client_id].state is IntentState.UNKNOWN
+    desk.do(AllCancelled(t_ms=desk.now + 50))
+    desk.read()  # which has begun before
+    assert desk.state.intents[entry.client_id].state is IntentState.UNKNOWN
+    desk.now += 100
+    assert CancelAll() not in desk.do(TimerFired(t_ms=desk.now, name=query))
+    desk.read()
+    assert desk.state.intents[entry.client_id].state is IntentState.ENDED
+
+
+def test_an_order_that_rests_although_it_is_over_is_taken_back() -> None:
+    desk = Desk()
+    desk.begin()
+    entry = resting_entry(desk)
+    seen(desk, entry, "CANCELED")
+    listed = OrderSeen(t_ms=desk.now, client_id=entry.client_id, order_id=7, status="NEW", executed=D(0))
+    foreign = OrderSeen(t_ms=desk.now, client_id="web_1", order_id=8, status="NEW", executed=D(0))
+    assert cancels(desk.read(open_orders=(listed, foreign))) == [entry.client_id]
 
 
 def test_a_fill_while_the_order_is_taken_back_counts_in_the_decision() -> None:

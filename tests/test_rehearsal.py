@@ -107,6 +107,14 @@ def test_two_journals_of_one_seed_that_differ_are_told() -> None:
     assert total.broken == {0: [f"{SAME_JOURNAL}: two runs of the seed have written different journals"]}
 
 
+# 205: an entry left before anybody had told that a person had traded, and counted as a turn. 234: the process was away
+# for minutes after the last fault, and its position had no stop. 399: a limit order that the exchange did not find for
+# longer than it was looked for was filled beside the next entry.
+@pytest.mark.parametrize("seed", [205, 234, 399])
+def test_what_rehearsals_have_found_is_found_no_more(seed: int) -> None:
+    assert rehearse(seed).breaches == []
+
+
 # What must break does
 
 

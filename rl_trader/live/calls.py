@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol, cast
 
-from rl_trader.live.core.events import Answered, Event, OrderSeen, Queried, Sending, Snapshot, SnapshotFailed
+from rl_trader.live.core.events import (
+    AllCancelled,
+    Answered,
+    Event,
+    OrderSeen,
+    Queried,
+    Sending,
+    Snapshot,
+    SnapshotFailed,
+)
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.entries import ORDER_TYPES
 from rl_trader.live.exchange.outcome import Kind, Outcome, RawAnswer, classify
@@ -147,6 +156,11 @@ class Calls:
             )
             return [cancelled]
         return await self.query(client_id, is_conditional=is_conditional)
+
+    async def cancel_all(self) -> list[Event]:
+        """Take back every ordinary order of the symbol; nothing is told where that is not certain."""
+        outcome = classify(await self._rest.call("order.cancel_all", symbol=self._symbol))
+        return [AllCancelled(t_ms=self._now_ms())] if outcome.kind is Kind.ACKED else []
 
     async def countdown(self, after_ms: int) -> Outcome:
         """Have open orders cancelled after a time, unless this is called again; 0 calls it off."""

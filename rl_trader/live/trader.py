@@ -14,6 +14,7 @@ from rl_trader.live.calls import MOST_READINGS, Calls
 from rl_trader.live.core.commands import (
     Alert,
     Cancel,
+    CancelAll,
     Command,
     Countdown,
     Decide,
@@ -161,6 +162,8 @@ class Trader:
                 self._give(self._orders, lambda: self._place(intent.client_id))
             case Cancel(client_id, is_conditional):
                 self._give(self._orders, lambda: self._cancel(client_id, is_conditional))
+            case CancelAll():
+                self._give(self._orders, lambda: self._ask(self._calls.cancel_all()))
             case Countdown(after_ms):
                 self._give(self._orders, lambda: self._countdown(after_ms))
             case Query(client_id, is_conditional):

@@ -249,7 +249,8 @@ def _frame_fault(chance: Random, end_ms: int) -> Json:
 def _kill(chance: Random, span: tuple[int, int]) -> Kill:
     points = chance.choice((POINTS, ORDER_POINTS, (ANY_MOMENT,)))
     since, down = chance.randrange(*span), chance.choice(_DOWN_MS)
-    return Kill(point=chance.choice(points), since_ms=since, until_ms=span[1], down_ms=down)
+    until = span[1] - down
+    return Kill(point=chance.choice(points), since_ms=min(since, until - 1), until_ms=until, down_ms=down)
 
 
 def _silence(chance: Random, span: tuple[int, int]) -> Silence:

@@ -21,6 +21,7 @@ CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 WINDOW_MS: Final = 10_000
 MOST_ORDERS: Final = 20  # in that time
 MOST_REQUESTS: Final = 150  # in that time
+UNHEARD_MS: Final = 60_000  # after which a trade of another hand is known, whatever was lost
 ROUNDED_MS: Final = 1_000  # by which the end of a ban is told too late
 
 _ZERO: Final = Decimal(0)
@@ -103,15 +104,21 @@ def only_out_after_a_stop(record: Record, tally: Tally) -> Iterator[str]:
 
 
 def no_turn_in_one_order(record: Record, tally: Tally) -> Iterator[str]:
-    """No order of the trader's takes a position through zero, and what only reduces does."""
+    """No order of the trader's takes a position through zero, and what only reduces does.
+
+    An entry may that leaves before the trader can know that another hand has traded.
+    """
     orders = {order.order_id: order for order in record.orders}
-    amount = _ZERO
+    amount, strange_ms = _ZERO, 0
     began: dict[int, Decimal] = {}
     for fill in record.fills:
         order = orders[fill.order_id]
         before, amount = amount, amount + fill.side.sign * fill.amount
         began.setdefault(fill.order_id, before)
         if epoch_of(order.client_order_id) is None:
+            strange_ms = fill.time_ms
+            continue
+        if not order.reduce_only and fill.time_ms - strange_ms < UNHEARD_MS:
             continue
         tally.look()
         if began[fill.order_id] * amount < 0:

@@ -3,11 +3,13 @@
 An order of which nobody knows is never sent again. It is looked for by its client id, soon and then less often, and
 counts as absent only when the exchange can no longer accept it, has said several times over half a minute that there is
 no such order, and its reading of the account, taken after that, shows neither the order nor a trade that may be its.
+A limit order that rests shows in no trade: before it counts as absent, the exchange has cancelled all that rests.
 """
 
 from rl_trader.live.core.bookkeeping import book_fill, see_order
 from rl_trader.live.core.commands import (
     Alert,
+    CancelAll,
     Command,
     Query,
     QueryNumber,
@@ -119,9 +121,17 @@ def see(state: State, event: OrderSeen, gate: Gate) -> list[Command]:
     after = state.intents.get(event.client_id)
     if before is None:
         return note_order(state, event, was_strange=was_strange)
+    if before.state is IntentState.ABSENT and _is_effective(before, event):
+        return halt(state, f"{event.client_id} counted as never accepted, and the exchange has it")
     if after is None or before.state.is_over or not after.state.is_over:
         return []
     return _after_end(state, after, gate)
+
+
+def _is_effective(intent: Intent, event: OrderSeen) -> bool:
+    """Return whether an order, but for those that close at most, has traded or may do so."""
+    is_live = event.status in ("NEW", "PARTIALLY_FILLED", "FILLED")
+    return not intent.purpose.is_conditional and (is_live or bool(event.executed))
 
 
 def see_fill(state: State, event: FillSeen, gate: Gate) -> list[Command]:
@@ -150,10 +160,17 @@ def ask(state: State, intent: Intent) -> list[Command]:
     wait = QUERIES_MS[min(intent.num_queries + 1, len(QUERIES_MS) - 1)]
     commands: list[Command] = [Query(intent.client_id, intent.purpose.is_conditional)]
     commands += [QueryNumber(order_id) for order_id in _may_be_its(state, intent)]
+    if _may_rest(state, intent) and state.now_ms > intent.fence_ms:
+        commands.append(CancelAll())
     if may_be_absent(state, intent) and not state.is_reading:
         commands.append(ReadAccount(f"whether {intent.client_id} is absent"))
         state.is_reading = True
     return [*commands, SetTimer(f"query {intent.client_id}", wait)]
+
+
+def _may_rest(state: State, intent: Intent) -> bool:
+    """Return whether an order may rest at an exchange that does not find it."""
+    return intent.price is not None and state.all_cancelled_ms <= intent.fence_ms
 
 
 def _may_be_its(state: State, intent: Intent) -> list[int]:
@@ -205,6 +222,7 @@ def may_be_absent(state: State, intent: Intent) -> bool:
     return (
         intent.order_id is None
         and state.now_ms > intent.fence_ms
+        and not _may_rest(state, intent)
         and intent.num_queries >= LEAST_QUERIES
         and state.now_ms - begun >= LEAST_SEARCH_MS
     )
@@ -218,6 +236,8 @@ def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]
     is_explained = state.books.filled == snapshot.amount
     for intent in state.unknown():
         if intent.client_id in seen or not is_explained or not snapshot.is_user_stream_healthy:
+            continue
+        if intent.price is not None and snapshot.t_ms < state.all_cancelled_ms:
             continue
         if may_be_absent(state, intent) and not _may_be_its(state, intent):
             commands += [_settled(state, intent), *_after_end(state, intent, gate)]

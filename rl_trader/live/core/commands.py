@@ -29,6 +29,11 @@ class Countdown:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelAll:
+    """Take back every ordinary order of the symbol, also one that the exchange does not find by its client id."""
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Ask where an order is."""
 
@@ -99,6 +104,7 @@ class Alert:
 Command = (
     Place
     | Cancel
+    | CancelAll
     | Countdown
     | Query
     | QueryNumber

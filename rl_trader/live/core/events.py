@@ -125,6 +125,13 @@ class Queried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AllCancelled:
+    """The exchange has cancelled every ordinary order of the symbol: nothing that it had by then rests any more."""
+
+    t_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BarClosed:
     """A bar is over and the series has no hole before it."""
 
@@ -255,6 +262,7 @@ Event = (
     | Sending
     | Answered
     | Queried
+    | AllCancelled
     | BarClosed
     | BarSkipped
     | BarRevised

@@ -173,6 +173,7 @@ def _orphans(state: State, event: Snapshot) -> list[Command]:
             is_wanted = order.client_id in (state.stop_id, state.take_profit_id) and state.books.amount
             if is_conditional and not is_wanted and epoch is not None:
                 commands.append(Cancel(order.client_id, is_conditional=True))
-            elif not is_conditional and epoch is not None and (intent is None or epoch < state.epoch):
-                commands.append(Cancel(order.client_id, is_conditional=False))
+            elif not is_conditional and epoch is not None:
+                is_known = intent is not None and not intent.state.is_over and epoch == state.epoch
+                commands += [] if is_known else [Cancel(order.client_id, is_conditional=False)]
     return commands

@@ -124,6 +124,7 @@ class State:
     mark_price: Decimal = ZERO
     fundings: dict[int, Decimal] = field(default_factory=dict)  # USDT, by minute since 1970; of the newest bars
     held_bar: BarClosed | None = None  # is decided upon once what rests is known to be over
+    all_cancelled_ms: int = 0  # when the exchange has cancelled every ordinary order last
     has_countdown: bool = False  # whether the exchange is to cancel what rests if it hears no more
     deciding_ms: int | None = None  # bar that the policy is asked about
     decided_ms: int = 0  # newest bar that is decided upon, or skipped

@@ -14,6 +14,7 @@ from rl_trader.live.core.commands import Alert, Command, ReadAccount, SetTimer
 from rl_trader.live.core.deciding import Gate, close_bar, decide, go_on, revise_bar, skip_bar
 from rl_trader.live.core.events import (
     AccountSeen,
+    AllCancelled,
     Answered,
     ArmedUntil,
     Banned,
@@ -90,6 +91,9 @@ class Core:
                 return note_sending(state, event)
             case Answered():
                 return answer(state, event, gate)
+            case AllCancelled():
+                state.all_cancelled_ms = event.t_ms
+                return []
             case Queried():
                 return note_query(state, event, gate)
             case BarClosed():
