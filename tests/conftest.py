@@ -1,6 +1,7 @@
 """Fixtures that several test files share, the hypothesis profile, and a search for secrets after the last test."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from hypothesis import settings
 
 from tests.canary import MARK, files_that_show_it
+
+# A shell's background job ignores it, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first call of a kernel compiles it, which takes longer than hypothesis' deadline.
 settings.register_profile("rl_trader", deadline=None, derandomize=True, max_examples=100)

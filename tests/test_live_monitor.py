@@ -228,7 +228,7 @@ def test_tensorboard_has_a_point_a_bar(played: Played) -> None:
     events.Reload()
     points = events.Scalars("account/margin_balance")
     steps = [point.step for point in points]
-    assert len(steps) >= NUM_BARS
+    assert len(steps) >= NUM_BARS - 1  # nothing is shown before the account has been read
     assert steps == sorted(set(steps))
     shared = {"eval/margin_balance", "eval/total_return", "eval/max_drawdown", "account/exposure"}
     assert shared | {"live/order_latency_ms", "live/target_position"} <= set(events.Tags()["scalars"])
