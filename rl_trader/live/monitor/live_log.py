@@ -62,8 +62,9 @@ class LiveLog:
         }
         if begun > 0:
             scalars["eval/total_return"] = equity / begun - 1.0
-        if view.decisions and view.decisions[0].open_ms == open_ms:
-            scalars["live/target_position"] = float(view.decisions[0].target)
+        for decision in view.decisions:  # the newest may be upon a later bar, where bars close faster than they are logged
+            if decision.open_ms == open_ms:
+                scalars["live/target_position"] = float(decision.target)
         self._file.scalars(view.time_ms, self._step(open_ms, books), scalars | self._latencies(view))
 
     def write_alert(self, t_ms: int, books: Books, text: str) -> None:
