@@ -62,7 +62,7 @@ class LiveLog:
         }
         if begun > 0:
             scalars["eval/total_return"] = equity / begun - 1.0
-        for decision in view.decisions:  # the newest may be upon a later bar, where bars close faster than they are logged
+        for decision in view.decisions:  # the newest may be upon a later bar
             if decision.open_ms == open_ms:
                 scalars["live/target_position"] = float(decision.target)
         self._file.scalars(view.time_ms, self._step(open_ms, books), scalars | self._latencies(view))
