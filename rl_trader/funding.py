@@ -65,15 +65,17 @@ def check_funding(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     return table.assign(funding_time=hour)
 
 
-def funding_holes(table: pd.DataFrame) -> list[tuple[int, int, int]]:
-    """Return the holes of a checked funding table as ``(after_ms, before_ms, missing)``.
+def funding_holes(time: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Return the holes between settlements as ``(after_ms, before_ms, missing)``.
 
     ``after_ms`` and ``before_ms`` are the settlements on either side of the hole, ``missing`` the number in
     it. The exchange changes a symbol's funding interval at times (8 h to 4 h, say), and that is no hole: a
     spacing is one if it is longer than the most frequent spacing of the settlements around it, or than the
     longest interval, 8 hours.
+
+    Args:
+        time: (num_settlements,) their hours, ms UTC, ascending.
     """
-    time = table["funding_time"].to_numpy()
     gaps = np.diff(time)
     if len(gaps) == 0:
         return []

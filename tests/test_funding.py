@@ -90,7 +90,7 @@ def test_a_missing_column_and_another_type_are_refused() -> None:
 def holes_in_hours(hours: list[float]) -> list[tuple[int, int, int]]:
     return [
         ((after - START) // HOUR, (before - START) // HOUR, missing)
-        for after, before, missing in funding_holes(make_funding(hours))
+        for after, before, missing in funding_holes(make_funding(hours)["funding_time"].to_numpy())
     ]
 
 
@@ -119,7 +119,7 @@ def test_the_known_holes_of_the_recorded_rates_are_found(recorded_data: Path) ->
     for symbol in ("BNBUSDT", "BTCUSDT", "ETHUSDT", "LTCUSDT"):
         table = store.funding(symbol)
         assert table is not None
-        found[symbol] = [(utc(a), utc(b), missing) for a, b, missing in funding_holes(table)]
+        found[symbol] = [(utc(a), utc(b), missing) for a, b, missing in funding_holes(table["funding_time"].to_numpy())]
     # 2024-12-04 00:00 to 2025-03-06 16:00 are 92 days and 16 hours, 2 224 hours: 278 intervals, 277 missing.
     # 2024-05-14 00:00 to 2025-03-06 16:00 are 296 days and 16 hours, 7 120 hours: 890 intervals, 889 missing.
     assert found == {

@@ -17,7 +17,7 @@ class Effort:
     """Bars of the market whose memory is measured: five years."""
     num_rollouts: int = 4
     """Rollouts, each with its update, in a training run."""
-    num_decisions: int = 200
+    num_decisions: int = 100
     """Decisions of the live trader in a run."""
     num_moments: int = 12
     """Moments at which a stream is lost."""

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from rl_trader.bars import MS_PER_DAY, MS_PER_HOUR
@@ -54,7 +53,7 @@ def _missing_settlements(times: NDArray[np.int64], since: int, until: int) -> li
     inside = hours[(hours >= since) & (hours < until)]
     if len(inside) == 0:
         return [(since, until)]
-    holes = funding_holes(pd.DataFrame({"funding_time": inside}))
+    holes = funding_holes(inside)
     ranges = [(after + 1, before) for after, before, _ in holes]
     first, last = int(inside[0]), int(inside[-1])
     if first - since >= LONGEST_FUNDING_INTERVAL_MS:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -74,7 +74,8 @@ class SessionProcess:
 
     def __exit__(self, *_: object) -> None:
         """End it."""
-        self._write("")
+        with suppress(BrokenPipeError):  # where it has died, its last words stand above
+            self._write("")
         self._process.communicate()
 
     def play(self, num_bars: int) -> list[dict[str, int]]:

@@ -72,7 +72,9 @@ class Driver:
                 async with client.post(f"{self._url}/local/v1/advance", params={"bars": 1}) as answer:
                     opened = int((await answer.json())["serverTime"]) // BAR_MS * BAR_MS - BAR_MS
                 await self._until(lambda opened=opened: self._state.decided_ms >= opened > 0)  # type: ignore[misc]
-                assert self._state.decided_ms > before
+                if self._state.decided_ms <= before or self._state.is_stopped:
+                    why = self._state.stop_reason or "the recording is over"
+                    raise RuntimeError(f"the trader must decide bar after bar, and does not: {why}")
                 await self._until(self._is_done)
 
     def _is_done(self) -> bool:

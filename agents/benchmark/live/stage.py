@@ -54,7 +54,7 @@ CAPS: Final = Caps(
     turnover_per_day=Decimal(1_000_000_000_000),
     max_daily_loss=Decimal("0.99"),
     max_drawdown=Decimal("0.99"),
-    max_mark_age_ms=1_000_000_000,
+    max_mark_age_ms=10**12,
     min_liquidation_distance=Decimal("0.001"),
 )
 

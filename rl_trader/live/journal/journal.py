@@ -1,8 +1,8 @@
 """The live trader's journal: every event and every order as it is meant, written down before anything is sent.
 
 One SQLite file of one account, mode and checkpoint, written by one process. An append is one transaction, synced to
-the disk before it returns whenever it books rows; events that book nothing may wait for :meth:`Journal.flush` or for
-the next append that books, which writes them first. What fails leaves nothing behind, and after a failure of the disk
+the disk before it returns whenever it books what may not wait; other events wait for :meth:`Journal.flush` or for the
+next append that books such, which writes them first. What fails leaves nothing behind, and after a failure of the disk
 nothing is taken any more, until the reserve is given back.
 
 Its clock is its callers': it reads none. The same calls give the same journal, byte for byte of :meth:`Journal.dump`.
@@ -132,7 +132,7 @@ class Journal(JournalReader):
     def append(self, events: Sequence[NewEvent]) -> int:
         """Journal events with what they book, all or none, and return the number of the last.
 
-        If any of them books a row, all of them, and all that wait, are durable when this returns.
+        If any of them books a row that may not wait, all of them, and all that wait, are durable when this returns.
 
         Raises:
             DuplicateRowError: If a row that can be only once is there already; the journal goes on.
@@ -141,7 +141,8 @@ class Journal(JournalReader):
         """
         self._check_usable()
         staged = self._staged(events)
-        if any(event.rows for event in staged) or len(self._waiting) + len(staged) >= GROUP:
+        is_urgent = any(not row.may_wait for event in events for row in event.rows)
+        if is_urgent or len(self._waiting) + len(staged) >= GROUP:
             self._commit([*self._waiting, *staged])
         else:
             self._waiting += staged

@@ -30,6 +30,7 @@ class Row:
     """What an event books; each kind has a table."""
 
     table: ClassVar[str]
+    may_wait: ClassVar[bool] = False  # whether it may be lost with the process, since it can be seen again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,7 @@ class AccountRow(Row):
     """The account at a bar's close; one of a symbol and bar."""
 
     table: ClassVar[str] = "account_at_close"
+    may_wait: ClassVar[bool] = True
     symbol: str
     bar_open_ms: int
     wallet_balance: Decimal
@@ -186,6 +188,7 @@ class MarketRow(Row):
     """A bar, a candle of the mark price or a settlement as it was seen; one of a symbol, series and time."""
 
     table: ClassVar[str] = "market"
+    may_wait: ClassVar[bool] = True
     symbol: str
     series: str
     time_ms: int

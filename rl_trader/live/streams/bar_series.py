@@ -330,7 +330,7 @@ class BarSeries:
         grid = range(-(-since_ms // spacing) * spacing, end_ms, spacing)
         times = self._settlements.times()
         missing = {hour for hour in grid if not times or not times[0] <= hour <= times[-1]}
-        for after, before, number in funding_holes(pd.DataFrame({"funding_time": times})):
+        for after, before, number in funding_holes(np.array(times, np.int64)):
             steps = (after + (before - after) * n / (number + 1) for n in range(1, number + 1))
             hours = (round(step / MS_PER_HOUR) * MS_PER_HOUR for step in steps)
             missing.update(hour for hour in hours if since_ms <= hour < end_ms)
