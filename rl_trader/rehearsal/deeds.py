@@ -3,7 +3,7 @@
 Each is a fault of a plan of the local exchange (docs/faults.md). Times in milliseconds since 1970 UTC.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Any, Final
@@ -11,11 +11,28 @@ from typing import Any, Final
 from rl_trader.rehearsal.minutes import ACCOUNT, LEVERAGE, SYMBOL
 
 Json = dict[str, Any]
+BACK_MS: Final = 480_000  # until a person takes back what was changed
 COARSE_TICK: Final = Decimal("0.5")  # USDT, that prices may have to lie on for a while
 
 _SELF: Final = {"account": ACCOUNT, "symbol": SYMBOL}
 _HAND: Final = {"action": "other_hand", **_SELF}
 _OF_ACCOUNT: Final = {"action": "other_hand", "account": ACCOUNT}
+_BACK: Final[Mapping[str, Json]] = {  # by what was changed
+    "order": {**_HAND, "change": "cancel", "orders": "ordinary"},
+    "leverage": {**_HAND, "change": "leverage", "leverage": LEVERAGE},
+    "margin_mode": {**_HAND, "change": "margin_mode", "margin_mode": "cross"},
+    "position_mode": {**_OF_ACCOUNT, "change": "position_mode", "hedged": False},
+    "multi_assets": {**_OF_ACCOUNT, "change": "multi_assets", "multi_assets": False},
+    "filters": {
+        "action": "other_hand",
+        "change": "filters",
+        "symbol": SYMBOL,
+        "tick_size": "0.10",
+        "step_size": "0.001",
+        "min_quantity": "0.001",
+        "min_notional": "50",
+    },
+}
 _UNHEARD_MS: Final = 60_000  # around a deed that no event tells of
 
 
@@ -24,18 +41,12 @@ def draw_deeds(chance: Random, span: tuple[int, int]) -> list[Json]:
     return chance.choice(_DEEDS)(chance, span)
 
 
-def calm_deeds(time_ms: int) -> list[Json]:
-    """Return what takes back what a person has changed."""
-    filters = {"tick_size": "0.10", "step_size": "0.001", "min_quantity": "0.001", "min_notional": "50"}
-    actions: tuple[Json, ...] = (
-        {**_HAND, "change": "cancel", "orders": "ordinary"},
-        {**_HAND, "change": "leverage", "leverage": LEVERAGE},
-        {**_HAND, "change": "margin_mode", "margin_mode": "cross"},
-        {**_OF_ACCOUNT, "change": "position_mode", "hedged": False},
-        {**_OF_ACCOUNT, "change": "multi_assets", "multi_assets": False},
-        {"action": "other_hand", "change": "filters", "symbol": SYMBOL, **filters},
-    )
-    return [_at(time_ms, action) for action in actions]
+def calm_deeds(end_ms: int, deeds: Sequence[Json]) -> list[Json]:
+    """Return what takes back what a person has changed: some minutes after each change, and everything in the end."""
+    every = [_at(end_ms, action) for action in _BACK.values()]
+    changes = [(deed["on"]["time"], deed["do"].get("change")) for deed in deeds]
+    back = [_at(time_ms + BACK_MS, _BACK[name]) for time_ms, name in changes if name in _BACK]
+    return [*(deed for deed in back if deed["on"]["time"] < end_ms), *every]
 
 
 def lasts_ms(action: Json) -> int:

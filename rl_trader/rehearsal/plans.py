@@ -127,14 +127,16 @@ def draw_plan(seed: int, num_bars: int) -> Plan:
         num_bars=num_bars,
         faults_end_ms=end,
         faults=(*calls, *frames, *deeds),
-        calm=tuple(calm_deeds(end)),
+        calm=tuple(calm_deeds(end, deeds)),
         kills=tuple(_kill(chance, span) for _ in range(hours * chance.choice((0, 1, 2, 4)))),
         silences=tuple(_silence(chance, span) for _ in range(hours * chance.choice((0, 0, 1, 2)))),
         clock_steps=tuple(_clock_step(chance, span) for _ in range(hours * chance.choice((0, 0, 0, 1)))),
         late=_late(chance, num_bars),
         revised=frozenset(START_MS + chance.randrange(num_bars - QUIET_BARS) * BAR_MS for _ in range(_few(chance))),
         wishes=(*(_wish(chance, span) for _ in range(hours * chance.choice((0, 0, 1, 2)))), *_calm(chance, end)),
-        resume_after_ms=chance.choice((_MINUTE, 3 * _MINUTE, 3 * _MINUTE, 3 * _MINUTE, None)),
+        resume_after_ms=chance.choice(
+            (_MINUTE, 3 * _MINUTE, 3 * _MINUTE, 3 * _MINUTE, None if hours == 1 else _MINUTE)
+        ),
         poll_ms=chance.choice(POLLS_MS),
         has_take_profit=chance.random() < 0.3,  # noqa: PLR2004
         conditions=Conditions(
