@@ -260,9 +260,9 @@ def test_a_calm_market_loses_nothing() -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_the_process_may_end_at_any_point_and_goes_on(point: str) -> None:
-    kill = Kill(point=point, since_ms=START_MS, until_ms=START_MS + 6 * BAR_MS, down_ms=2_000)
+    kill = Kill(point=point, since_ms=START_MS, until_ms=START_MS + 4 * BAR_MS, down_ms=2_000)
     stage = calm_stage((kill,))
-    play(stage, 9)
+    play(stage, 6)
     trader, books = stage.venue.trader("main"), stage.trader.core.state.books
     assert stage.epoch == 1 + len(stage.hazards.killed)
     assert books.ledger_balance == trader.books.wallet_balance
