@@ -15,7 +15,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 from rich.console import Console
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+    ScalarEvent,
+)
 
 from rl_trader.live.core.codec import decode_event
 from rl_trader.live.exchange.secrets import Secret
@@ -25,17 +28,18 @@ from rl_trader.live.monitor.contact import Contact, contact_path
 from rl_trader.live.monitor.leaving import OnExit
 from rl_trader.live.monitor.lines import Lines
 from rl_trader.live.monitor.live_log import log_folder
-from rl_trader.live.monitor.monitor import WatchOptions
+from rl_trader.live.monitor.monitor import LOG_AFTER_S, WatchOptions
 from rl_trader.live.monitor.table import LiveTable, table
 from rl_trader.live.monitor.view import View, from_json
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.local_exchange.shells.local import LocalExchange
 from tests.browser import Browser
-from tests.live_session_stage import random_deployment, recorded_exchange, trader_of, until
+from tests.live_session_stage import DEADLINE_S, random_deployment, recorded_exchange, trader_of, until
 from tests.monitor_stage import Watched, watched
 from tests.test_parity_run import TRADING
 
 NUM_BARS = 6
+NUM_POINTS = 3
 SECRET_PATH = "/hooks/T0KEN-of-the-webhook"
 STRANGE: dict[str, tuple[int, dict[str, str]]] = {
     "no token": (401, {}),
@@ -98,6 +102,7 @@ async def _play(exchange: LocalExchange, deployment: Deployment, folder: Path) -
     try:
         async with watched(exchange, deployment, folder, Lines(out), options) as work:
             await work.play(NUM_BARS)
+            await _play_until_logged(work, folder / "paper.journal")
             await work.play_until_held()
             seen = await _seen(work, folder / "paper.journal")
             os.kill(os.getpid(), signal.SIGINT)
@@ -109,6 +114,22 @@ async def _play(exchange: LocalExchange, deployment: Deployment, folder: Path) -
     seen.lines, seen.posted = out.getvalue(), posted
     seen.amount, seen.num_stops = str(held.position("BTCUSDT").amount), len(held.open_algo_orders)
     return seen
+
+
+async def _play_until_logged(work: Watched, journal: Path) -> None:
+    """Let bars close until TensorBoard has points; bars close faster here than the account is known after each."""
+    async with asyncio.timeout(DEADLINE_S):
+        while len(_points(journal, "account/margin_balance")) < NUM_POINTS:
+            await work.play(1)
+            await asyncio.sleep(2 * LOG_AFTER_S)
+
+
+def _points(journal: Path, tag: str) -> list[ScalarEvent]:
+    """Return the points of a tag that are written so far."""
+    events = EventAccumulator(str(log_folder(journal)), size_guidance={"scalars": 0})
+    events.Reload()
+    points: list[ScalarEvent] = events.Scalars(tag) if tag in events.Tags()["scalars"] else []
+    return points
 
 
 async def _seen(work: Watched, journal: Path) -> Played:
@@ -224,15 +245,13 @@ def test_without_a_terminal_each_decision_is_a_line(played: Played) -> None:
 
 
 def test_tensorboard_has_at_most_a_point_a_bar(played: Played) -> None:
-    events = EventAccumulator(str(log_folder(played.journal)), size_guidance={"scalars": 0})
-    events.Reload()
-    points = events.Scalars("account/margin_balance")
+    points = _points(played.journal, "account/margin_balance")
     steps = [point.step for point in points]
-    assert len(steps) > 2  # bars close faster here than the account is known again after each
+    assert len(steps) >= NUM_POINTS
     assert steps == sorted(set(steps))
-    shared = {"eval/margin_balance", "eval/total_return", "eval/max_drawdown", "account/exposure"}
-    assert shared | {"live/order_latency_ms", "live/target_position"} <= set(events.Tags()["scalars"])
-    returns = events.Scalars("eval/total_return")
+    shared = ["eval/margin_balance", "eval/max_drawdown", "account/exposure"]
+    assert all(_points(played.journal, tag) for tag in [*shared, "live/order_latency_ms", "live/target_position"])
+    returns = _points(played.journal, "eval/total_return")
     assert returns[-1].value == pytest.approx(points[-1].value / 10_000 - 1.0, abs=1e-6)
 
 
