@@ -102,6 +102,37 @@ def test_an_opening_order_under_the_minimum_notional_is_not_sent() -> None:
     assert legs(-0.2, held) == (-0.14, 0.0)
 
 
+def test_a_position_with_less_than_nothing_left_is_closed_whatever_the_target() -> None:
+    # 10 against a loss of 100.
+    for amount in (1.0, -1.0):
+        for target in (1.0, -1.0):
+            assert legs(target, Account(10.0, amount, 1_000.0, 200.0), mark_price=1_000.0 - 100.0 * amount) == (
+                -amount,
+                0.0,
+            )
+
+
+def test_an_opening_leg_above_one_of_the_caps_is_not_sent() -> None:
+    # Target 1 is 20 at 1 000: an order of 20 000, an exposure of 2.
+    for cap in ("max_order_notional", "max_position_notional"):
+        assert legs(1.0, **{cap: 20_000.0}) == (0.0, 20.0)
+        assert legs(1.0, **{cap: 19_999.0}) == (0.0, 0.0)
+    assert legs(1.0, max_leverage=2.0) == (0.0, 20.0)
+    assert legs(1.0, max_leverage=1.99) == (0.0, 0.0)
+    # What is held counts for the position and not for the order: 10 more on 10.
+    assert legs(1.0, LONG_10, max_order_notional=10_000.0) == (0.0, 10.0)
+    assert legs(1.0, LONG_10, max_position_notional=10_000.0) == (0.0, 0.0)
+    # They are worth what the mark price says: 20 at 1 010.
+    assert legs(1.0, mark_price=1_010.0, max_position_notional=20_200.0) == (0.0, 20.0)
+    assert legs(1.0, mark_price=1_010.0, max_position_notional=20_199.0) == (0.0, 0.0)
+    # So is a limit order, or at its own price where that is higher: 20 are sold at 1 010.
+    for cap, amount in ((20_200.0, -20.0), (20_199.0, 0.0)):
+        sizes = sizing(max_position_notional=cap, limit_distance=0.01)
+        assert decision.order_of(-1.0, FLAT, 1_000.0, 1_000.0, FEE, sizes, one_terms()).open_amount == amount
+    # Nothing stands against a reduction.
+    assert legs(0.25, LONG_10, max_order_notional=1.0, max_position_notional=1.0, max_leverage=0.1) == (-5.0, 0.0)
+
+
 @pytest.mark.parametrize("amount", [0.001, -0.001])
 @pytest.mark.parametrize("price", [80_000.0, 40_000.0])
 def test_a_target_too_small_for_one_step_closes_the_position(amount: float, price: float) -> None:
@@ -116,6 +147,7 @@ def test_a_target_too_small_for_one_step_closes_the_position(amount: float, pric
 def test_the_reserve_keeps_a_part_of_the_available_balance_free() -> None:
     # Target 1 is 5 times: 50. A coin costs 1 000 * (1 / 5 + 0.0005) = 200.5: 10 000 * 0.98 / 200.5 = 48.8778.
     assert legs(1.0, max_exposure=5.0) == (0.0, 48.877)
+    assert legs(1.0, max_exposure=4.8879) == (0.0, 48.877)  # 48.879 cost 9 800.24, a quarter of a dollar too much
     assert legs(-1.0, max_exposure=5.0, reserve=0.5) == (0.0, -24.937)  # 5 000 / 200.5 = 24.9377
     assert legs(1.0, max_exposure=5.0, terms={"is_isolated": False}) == (0.0, 48.877)
     # Long 10 has 2 000 of the balance: 8 000 * 0.98 / 200.5 = 39.1022 more, not 40.
@@ -273,8 +305,10 @@ def test_the_account_part_of_a_small_balance_and_of_a_cheap_coin() -> None:
     assert part(Account(2.5, 0.01, 1_000.0, 2.0), MarketState(800.0, 3.0, 0.0))[:2] == (8.0, -4.0)
     # 100 from 0.8 with 16: liquidated at (16 - 80) / -99 = 0.646465, away by (0.8 - 0.646465) / 0.8.
     assert part(Account(1_000.0, 100.0, 0.8, 16.0), MarketState(0.8, 3.0, 0.0))[3] == 0.191919
-    # One coin is a position as any other: 1 000 / 10 000 / 2, margin 10 / 200, liquidated at 800 / 0.99 = 808.0808.
+    # One coin is a position as any other: 1 000 / 10 000 / 2, margin 10 / 200, liquidated at 800 / 0.99 = 808.0808; a
+    # short at 1 200 / 1.01 = 1 188.1188.
     assert part(Account(10_000.0, 1.0, 1_000.0, 200.0))[:4] == (0.05, 0.0, 0.05, 0.191919)
+    assert part(Account(10_000.0, -1.0, 1_000.0, 200.0))[:4] == (-0.05, 0.0, 0.05, 0.188119)
 
 
 def test_a_liquidation_price_farther_than_the_price_itself_is_as_far_as_any() -> None:

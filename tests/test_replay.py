@@ -161,6 +161,15 @@ def test_a_gap_that_the_balance_does_not_carry_refuses_the_order() -> None:
     assert (step.account.position_amount, step.outcome["events"]) == (48.877, FILLED)
 
 
+def test_a_small_balance_carries_as_much_as_it_is_and_no_more() -> None:
+    # (0.6 * 0.98) / (1 000 * 0.2005) = 0.00293 -> 0.002 fit at the close. At 1 700 they cost 0.002 * 1 701.7 * 0.2005 =
+    # 0.682 and an open loss of 0.003, at 1 400 they cost 0.562 and 0.003.
+    terms, poor = terms_table(min_notional=0.0), Account(0.6, 0.0, 0.0, 0.0)
+    for price, events in ((1_700.0, REFUSED_MARGIN), (1_400.0, FILLED)):
+        (step,) = play([STILL, (price, price, price, price)], [1.0], poor, terms=terms, max_exposure=5.0)
+        assert step.outcome["events"] & (FILLED | REFUSED_MARGIN) == events
+
+
 def test_the_open_loss_against_the_mark_price_counts_as_cost() -> None:
     # As above at 1 005, where 86.6 are to spare: a mark of 1 003 adds 48.877 * 2 = 97.8 of open loss.
     apart = (1_005.0, 1_005.0, 1_005.0, 1_005.0, 1_003.0, 1_005.0, 1_003.0, 1_003.0)
@@ -444,6 +453,17 @@ def test_a_gap_over_the_stop_sells_at_the_open() -> None:
     for stop_on_mark in (True, False):
         (step,) = play([STILL, bar], [0.5], LONG_10, stop_loss=0.1, stop_on_mark=stop_on_mark)
         assert step.account == pytest.approx((8_686.6545, 0.0, 0.0, 0.0), abs=1e-11)
+        assert step.outcome["events"] == STOPPED
+
+
+@pytest.mark.parametrize("stop_on_mark", [True, False])
+def test_an_open_on_the_stop_itself_triggers_it(stop_on_mark: bool) -> None:
+    # A long's stop is at 900 and a short's at 1 100; the bar opens there and goes away from it.
+    for bar, target, held in (
+        ((900.0, 905.0, 900.0, 902.0), 0.5, LONG_10),
+        ((1_100.0, 1_100.0, 1_095.0, 1_098.0), -0.5, SHORT_10),
+    ):
+        (step,) = play([STILL, bar], [target], held, stop_loss=0.1, stop_on_mark=stop_on_mark)
         assert step.outcome["events"] == STOPPED
 
 
