@@ -70,11 +70,13 @@ class PPOConfig:
     clip_range: float = 0.2
     """How far an update may move the probability of an action, as a ratio."""
     ent_coef: float = 0.0
-    """Weight of the entropy bonus."""
+    """Weight of the entropy bonus at the start; it falls linearly to 0, where it is for the last fifth."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
     """Limit of the gradient's norm."""
+    log_std_init: float = -1.0
+    """Logarithm of the spread of continuous actions at the start; the box is 2 wide."""
     net_arch: tuple[int, ...] = (64, 64)
     """Hidden layers of the policy and of the value network."""
 

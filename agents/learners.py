@@ -19,6 +19,7 @@ from rl_trader.errors import ConfigError
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": DQN}
 CONTRIBUTED: Final = {"qrdqn": "QRDQN"}  # classes of sb3-contrib, which is an extra
 FINAL_LEARNING_RATE: Final = 0.1  # of the first
+LAST_PART: Final = 0.2  # of a training, in which nothing is explored for its own sake
 SMALL_LAYER: Final = 128  # units
 ACCOUNTS_PER_THREAD: Final = 1_024  # fewer are not worth waking a thread
 SMALL_BATCH: Final = 4_096  # samples
@@ -29,6 +30,15 @@ def falling(first: float) -> Callable[[float], float]:
 
     def at(progress_remaining: float) -> float:
         return first * (FINAL_LEARNING_RATE + (1.0 - FINAL_LEARNING_RATE) * progress_remaining)
+
+    return at
+
+
+def fading(first: float) -> Callable[[float], float]:
+    """Return a schedule that falls linearly from ``first`` to 0, where it is for the last fifth."""
+
+    def at(progress_remaining: float) -> float:
+        return first * max(progress_remaining - LAST_PART, 0.0) / (1.0 - LAST_PART)
 
     return at
 
@@ -108,10 +118,10 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
         clip_range=config.clip_range,
-        ent_coef=config.ent_coef,
+        ent_coef=fading(config.ent_coef),
         vf_coef=config.vf_coef,
         max_grad_norm=config.max_grad_norm,
-        policy_kwargs=_policy_kwargs(config.net_arch, nn.Tanh),
+        policy_kwargs=_policy_kwargs(config.net_arch, nn.Tanh) | {"log_std_init": config.log_std_init},
         num_threads=update_threads(config.batch_size, device),
         seed=seed,
         device=device,

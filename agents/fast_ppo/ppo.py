@@ -49,7 +49,7 @@ class FastPPO(PPO):
             policy: "MlpPolicy".
             env: As in SB3.
             num_threads: Of an update with large minibatches; torch's own threads should be one then.
-            settings: Of :class:`stable_baselines3.PPO`.
+            settings: Of :class:`stable_baselines3.PPO`; ``ent_coef`` may be a schedule too, as ``learning_rate``.
         """
         self.num_threads = num_threads
         super().__init__(policy, env, _init_setup_model=_init_setup_model, **settings)
@@ -144,7 +144,7 @@ class FastPPO(PPO):
         self._update_learning_rate(self.policy.optimizer)
         weighting = Weighting(
             clip_range=float(self.clip_range(self._current_progress_remaining)),  # type: ignore[operator]
-            entropy=self.ent_coef,
+            entropy=self._entropy_weight(),
             value=self.vf_coef,
         )
         figures: list[Figures] = []
@@ -161,6 +161,10 @@ class FastPPO(PPO):
         put_back(self._weights, self.policy)
         adam.store()
         self._log(figures, figures[num_before:], weighting)
+
+    def _entropy_weight(self) -> float:
+        left = self._current_progress_remaining
+        return float(self.ent_coef(left) if callable(self.ent_coef) else self.ent_coef)
 
     def _rollout(self) -> Batch:
         """Return the rollout, a row an account and step."""
@@ -203,6 +207,7 @@ class FastPPO(PPO):
             "loss": newest.policy + weighting.entropy * newest.entropy + weighting.value * newest.value,
             "explained_variance": explained_variance(buffer.values.ravel(), buffer.returns.ravel()),
             "clip_range": weighting.clip_range,
+            "ent_coef": weighting.entropy,
         }
         for name, figure in logged.items():
             self.logger.record(f"train/{name}", figure)
