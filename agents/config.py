@@ -4,7 +4,8 @@ Hyperparameters carry Stable-Baselines3's own names.
 """
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -63,8 +64,10 @@ class PPOConfig:
     """Passes over the samples of an update."""
     learning_rate: float = 3e-4
     """Step size of Adam at the start; it falls linearly to a tenth of it."""
-    gamma: float = 0.99
-    """Discount of a bar."""
+    gamma: float | None = 0.99
+    """Discount of a bar; none where horizon_bars is given."""
+    horizon_bars: float | None = None
+    """Bars that the agent looks ahead, in the place of gamma, which is 1 - 1 / horizon_bars then."""
     gae_lambda: float = 0.95
     """Weight of longer advantage estimates."""
     clip_range: float = 0.2
@@ -82,7 +85,8 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         _check_positive(self, "ppo", ("total_timesteps", "num_envs", "n_steps", "n_epochs", "learning_rate"))
-        _check_fraction(self, "ppo", ("gamma", "gae_lambda"))
+        _check_discount(self.gamma, self.horizon_bars, "ppo")
+        _check_fraction(self, "ppo", ("gae_lambda",))
         _check_layers(self.net_arch, "ppo")
         rollout = self.num_envs * self.n_steps
         if not 1 < self.batch_size <= rollout or rollout % self.batch_size:
@@ -90,6 +94,11 @@ class PPOConfig:
                 f"ppo.batch_size must divide num_envs * n_steps = {rollout} into equal batches, was {self.batch_size};"
                 " change one of the three"
             )
+
+    @property
+    def discount(self) -> float:
+        """Return the discount of a bar, however it is given."""
+        return _discount(self.gamma, self.horizon_bars)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +117,10 @@ class DQNConfig:
     """Bars played before the first update."""
     batch_size: int = 512
     """Transitions of a gradient step."""
-    gamma: float = 0.99
-    """Discount of a bar."""
+    gamma: float | None = 0.99
+    """Discount of a bar; none where horizon_bars is given."""
+    horizon_bars: float | None = None
+    """Bars that the agent looks ahead, in the place of gamma, which is 1 - 1 / horizon_bars then."""
     n_steps: int = 5
     """Bars of the return before the bootstrap."""
     train_freq: int = 4
@@ -134,8 +145,14 @@ class DQNConfig:
         _check_positive(
             self, "dqn", ("n_steps", "train_freq", "gradient_steps", "target_update_interval", "n_quantiles")
         )
-        _check_fraction(self, "dqn", ("gamma", "exploration_fraction", "exploration_final_eps"))
+        _check_discount(self.gamma, self.horizon_bars, "dqn")
+        _check_fraction(self, "dqn", ("exploration_fraction", "exploration_final_eps"))
         _check_layers(self.net_arch, "dqn")
+
+    @property
+    def discount(self) -> float:
+        """Return the discount of a bar, however it is given."""
+        return _discount(self.gamma, self.horizon_bars)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +198,44 @@ class TrainConfig:
     def learner(self) -> PPOConfig | DQNConfig:
         """Return the configuration of the chosen algorithm."""
         return self.ppo if self.algo == "ppo" else self.dqn
+
+
+def without_other_discount(config: TrainConfig, given: Collection[str]) -> TrainConfig:
+    """Return a preset without its discount where a command line gives one, which may be of the other form.
+
+    Args:
+        config: The preset.
+        given: Fields that the command line names, as ``ppo.horizon_bars``.
+
+    Raises:
+        ConfigError: If it names both forms.
+    """
+    for section in ("ppo", "dqn"):
+        gamma, horizon = f"{section}.gamma" in given, f"{section}.horizon_bars" in given
+        if gamma and horizon:
+            raise ConfigError(f"{section}.gamma and {section}.horizon_bars say the same in two ways; give one of them")
+        if horizon:
+            learner = replace(getattr(config, section), gamma=None, horizon_bars=1.0)
+            config = replace(config, **{section: learner})
+    return config
+
+
+def _discount(gamma: float | None, horizon_bars: float | None) -> float:
+    if horizon_bars is not None:
+        return 1.0 - 1.0 / horizon_bars
+    assert gamma is not None  # as was checked
+    return gamma
+
+
+def _check_discount(gamma: float | None, horizon_bars: float | None, section: str) -> None:
+    if (gamma is None) == (horizon_bars is None):
+        raise ConfigError(
+            f"{section} needs one of gamma and horizon_bars, found {gamma} and {horizon_bars}; set the other to none"
+        )
+    if gamma is not None and not 0.0 <= gamma <= 1.0:
+        raise ConfigError(f"{section}.gamma must be a fraction from 0 to 1, was {gamma}")
+    if horizon_bars is not None and not horizon_bars >= 1.0:
+        raise ConfigError(f"{section}.horizon_bars must be at least 1, was {horizon_bars}; change it")
 
 
 def _check_positive(config: object, section: str, names: tuple[str, ...]) -> None:

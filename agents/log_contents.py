@@ -107,7 +107,8 @@ def hyperparameters(config: TrainConfig) -> dict[str, bool | str | float | int]:
         "reward": config.env.reward,
         "max_exposure": trading.max_exposure,
         "stop_loss": trading.stop_loss or 0.0,
-        **{name: learner[name] for name in _SHARED if name != "net_arch"},
+        **{name: learner[name] for name in _SHARED if name not in ("net_arch", "gamma")},
+        "gamma": config.learner.discount,
         "net_arch": " ".join(map(str, learner["net_arch"])),
         "others": ", ".join(f"{key} {value}" for key, value in own.items()),
     }

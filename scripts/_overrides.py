@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from rl_trader.errors import ConfigError
@@ -11,13 +11,19 @@ from rl_trader.errors import ConfigError
 T = TypeVar("T")
 
 
-def parse_preset(presets: dict[str, tuple[str, T]], arguments: Sequence[str], command: str) -> tuple[str, T]:
+def parse_preset(
+    presets: dict[str, tuple[str, T]],
+    arguments: Sequence[str],
+    command: str,
+    make_way: Callable[[T, set[str]], T] = lambda config, _given: config,
+) -> tuple[str, T]:
     """Return the name of the chosen preset and the preset with its overrides.
 
     Args:
         presets: Description and configuration by name; the first one is chosen if none is named.
         arguments: After the command's name.
         command: For messages and the help text.
+        make_way: Takes from a preset what stands against the fields that are given, named as in the configuration.
 
     Raises:
         ConfigError: If a preset, field or value is not known.
@@ -30,6 +36,10 @@ def parse_preset(presets: dict[str, tuple[str, T]], arguments: Sequence[str], co
         given.insert(0, next(iter(presets)))
     if not given[0].startswith("-") and given[0] not in presets:
         raise ConfigError(f"unknown preset {given[0]!r}; choose from {', '.join(presets)}")
+    if given[0] in presets:
+        about, config = presets[given[0]]
+        named = {word[2:].partition("=")[0].replace("-", "_") for word in given[1:] if word.startswith("--")}
+        presets = {**presets, given[0]: (about, make_way(config, named))}
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):

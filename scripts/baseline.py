@@ -7,6 +7,7 @@ KIND is ``forest`` (a random forest on the preset's features; needs the extra ``
 import sys
 import time
 
+from agents.config import without_other_discount
 from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
 from scripts._cli import run
@@ -26,7 +27,7 @@ def main() -> int:
     kind = arguments[0]
     if kind not in KINDS:
         raise ConfigError(f"unknown baseline {kind!r}; choose from {', '.join(KINDS)}")
-    preset, config = parse_preset(PRESETS, arguments[1:], f"{COMMAND} {kind}")
+    preset, config = parse_preset(PRESETS, arguments[1:], f"{COMMAND} {kind}", without_other_discount)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = fit_baseline(kind, config, config.name or f"{preset}-{kind}-{config.seed}-{stamp}")
     validation = folder.checkpoint().facts["validation"]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.config import without_other_discount
 from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
 from scripts._cli import run
@@ -33,7 +34,7 @@ def main() -> int:
         for name, (about, _) in PRESETS.items():
             print(f"  {name:<12} {about}")
         return 0
-    preset, config = parse_preset(PRESETS, arguments, COMMAND)
+    preset, config = parse_preset(PRESETS, arguments, COMMAND, without_other_discount)
     from agents.train import new_run
 
     return _learn(new_run(config, preset))

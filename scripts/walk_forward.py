@@ -19,6 +19,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from agents.config import without_other_discount
 from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
 from scripts._cli import run, wide_console
@@ -49,7 +50,9 @@ def main() -> int:
         return 0
     options, rest = _own_options(arguments)
     flags = {flag: flag in rest for flag in ("--json", "--open-holdout")}
-    preset, config = parse_preset(PRESETS, [word for word in rest if word not in flags], COMMAND)
+    preset, config = parse_preset(
+        PRESETS, [word for word in rest if word not in flags], COMMAND, without_other_discount
+    )
 
     from agents.train import TrainingInterruptedError
     from agents.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward

@@ -127,7 +127,7 @@ def dataclasses_below(kind: Any) -> list[Any]:
         (lambda data: {**data, "seed": "0"}, "config.seed must be of type int"),
         (lambda data: {**data, "seed": True}, "config.seed must be of type int"),
         (lambda data: {**data, "market": {**data["market"], "symbols": "BTCUSDT"}}, "config.market.symbols must be"),
-        (lambda data: {**data, "ppo": {**data["ppo"], "gamma": None}}, "config.ppo.gamma must be of type float"),
+        (lambda data: {**data, "ppo": {**data["ppo"], "clip_range": None}}, "config.ppo.clip_range must be"),
         (lambda data: {**data, "algo": "sac"}, "config.algo must be ppo or dqn or qrdqn, was 'sac'; it is damaged"),
         (
             lambda data: {**data, "algo": ["ppo"]},
