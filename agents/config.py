@@ -4,15 +4,20 @@ Hyperparameters carry Stable-Baselines3's own names.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rl_trader.config import Assumptions, EnvConfig
 from rl_trader.errors import ConfigError
+from rl_trader.serialise import YOUNGER
 
 EMBEDDED = "EMBEDDED"
+DISCRETE = ("dqn", "qrdqn")  # algorithms that choose between levels
+ALGORITHMS = ("ppo", "recurrent", *DISCRETE)
+UNUSED = {"ppo": ("lstm_hidden_size", "n_lstm_layers")}  # fields of its section, by algorithm
+SECTIONS = ("ppo", "dqn")  # of a configuration, with the numbers of the algorithms
 KNOWN_ANSWER = re.compile(r"K[0-7]-[1-9]")  # symbols of rl_trader.known_answers.rows
 
 
@@ -50,7 +55,7 @@ class MarketConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PPOConfig:
-    """Proximal policy optimisation."""
+    """Proximal policy optimisation, of a network or of a recurrent one."""
 
     total_timesteps: int = 2_000_000
     """Bars played in training, over all accounts."""
@@ -73,7 +78,7 @@ class PPOConfig:
     clip_range: float = 0.2
     """How far an update may move the probability of an action, as a ratio."""
     ent_coef: float = 0.0
-    """Weight of the entropy bonus at the start; it falls linearly to 0, where it is for the last fifth."""
+    """Weight of the entropy bonus at the start; it falls to 0 over the first four fifths, but is constant in recurrent."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
@@ -82,9 +87,14 @@ class PPOConfig:
     """Logarithm of the spread of continuous actions at the start; the box is 2 wide."""
     net_arch: tuple[int, ...] = (64, 64)
     """Hidden layers of the policy and of the value network."""
+    lstm_hidden_size: int = field(default=64, metadata=YOUNGER)
+    """Units of a recurrent layer; of recurrent alone."""
+    n_lstm_layers: int = field(default=1, metadata=YOUNGER)
+    """Recurrent layers below the hidden ones; of recurrent alone."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "ppo", ("total_timesteps", "num_envs", "n_steps", "n_epochs", "learning_rate"))
+        _check_positive(self, "ppo", ("lstm_hidden_size", "n_lstm_layers"))
         _check_discount(self.gamma, self.horizon_bars, "ppo")
         _check_fraction(self, "ppo", ("gae_lambda",))
         _check_layers(self.net_arch, "ppo")
@@ -159,8 +169,8 @@ class DQNConfig:
 class TrainConfig:
     """A training run."""
 
-    algo: Literal["ppo", "dqn", "qrdqn"] = "ppo"
-    """Learning algorithm; qrdqn needs the extra `contrib`."""
+    algo: Literal["ppo", "dqn", "qrdqn", "recurrent"] = "ppo"
+    """Learning algorithm; qrdqn and recurrent (PPO with an LSTM) need the extra `contrib`."""
     seed: int = 0
     """Of everything that is random."""
     device: str = "auto"
@@ -180,24 +190,39 @@ class TrainConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     """Observation, reward and account."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    """Used with --algo ppo."""
+    """Used with --algo ppo and --algo recurrent."""
     dqn: DQNConfig = field(default_factory=DQNConfig)
     """Used with --algo dqn and --algo qrdqn."""
 
     def __post_init__(self) -> None:
-        if self.algo not in ("ppo", "dqn", "qrdqn"):
-            raise ConfigError(f"unknown algorithm {self.algo!r}; choose ppo, dqn or qrdqn")
+        if self.algo not in ALGORITHMS:
+            raise ConfigError(f"unknown algorithm {self.algo!r}; choose from {', '.join(ALGORITHMS)}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, was {self.seed}; give 0 or more")
         if self.evaluations < 1:
             raise ConfigError(f"evaluations must be at least 1, was {self.evaluations}; give a whole number from 1")
-        if self.algo != "ppo" and not self.env.trading.levels:
+        if self.algo in DISCRETE and not self.env.trading.levels:
             raise ConfigError(f"{self.algo} needs discrete actions; give env.trading.levels, or choose ppo")
+
+    @property
+    def section(self) -> str:
+        """Return the name of the section with the numbers of the chosen algorithm."""
+        return "dqn" if self.algo in DISCRETE else "ppo"
 
     @property
     def learner(self) -> PPOConfig | DQNConfig:
         """Return the configuration of the chosen algorithm."""
-        return self.ppo if self.algo == "ppo" else self.dqn
+        return self.dqn if self.algo in DISCRETE else self.ppo
+
+
+def without_other_learners(config: TrainConfig, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON of a configuration without what the chosen algorithm does not use."""
+    kept = {name: value for name, value in data.items() if name not in SECTIONS or name == config.section}
+    if config.algo in UNUSED:
+        unused = UNUSED[config.algo]
+        own = kept[config.section]
+        kept[config.section] = {name: value for name, value in own.items() if name not in unused}
+    return kept
 
 
 def without_other_discount(config: TrainConfig, given: Collection[str]) -> TrainConfig:
@@ -210,7 +235,7 @@ def without_other_discount(config: TrainConfig, given: Collection[str]) -> Train
     Raises:
         ConfigError: If it names both forms.
     """
-    for section in ("ppo", "dqn"):
+    for section in SECTIONS:
         gamma, horizon = f"{section}.gamma" in given, f"{section}.horizon_bars" in given
         if gamma and horizon:
             raise ConfigError(f"{section}.gamma and {section}.horizon_bars say the same in two ways; give one of them")

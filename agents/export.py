@@ -10,15 +10,16 @@ from torch import nn
 
 from rl_trader.decision import ActionMap
 from rl_trader.network import Activation, Layer, NetworkPolicy
+from rl_trader.recurrent import LstmLayer, RecurrentNetworkPolicy
 
 ACTIVATIONS: Final[dict[type[nn.Module], Activation]] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 
 
-def export_policy(model: BaseAlgorithm, action_map: ActionMap) -> NetworkPolicy:
+def export_policy(model: BaseAlgorithm, action_map: ActionMap) -> NetworkPolicy | RecurrentNetworkPolicy:
     """Return the network that takes the model's deterministic actions.
 
     Args:
-        model: PPO, DQN or QR-DQN with an ``MlpPolicy``.
+        model: PPO, DQN or QR-DQN with an ``MlpPolicy``, or recurrent PPO with an ``MlpLstmPolicy``.
         action_map: What its actions mean.
     """
     policy: Any = model.policy
@@ -28,7 +29,18 @@ def export_policy(model: BaseAlgorithm, action_map: ActionMap) -> NetworkPolicy:
         modules = [*policy.quantile_net.quantile_net]
         return _network(modules, "argmax", action_map, num_quantiles=policy.n_quantiles)
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]
-    return _network(modules, "argmax" if action_map.is_discrete else "mean", action_map)
+    network = _network(modules, "argmax" if action_map.is_discrete else "mean", action_map)
+    return RecurrentNetworkPolicy(_lstm(policy.lstm_actor), network) if hasattr(policy, "lstm_actor") else network
+
+
+def _lstm(lstm: nn.LSTM) -> tuple[LstmLayer, ...]:
+    """Return torch's layers with one bias each: it adds two."""
+    layers = []
+    for i in range(lstm.num_layers):
+        weights = [getattr(lstm, f"{part}_l{i}") for part in ("weight_ih", "weight_hh")]
+        bias = getattr(lstm, f"bias_ih_l{i}") + getattr(lstm, f"bias_hh_l{i}")
+        layers.append(LstmLayer(*map(_array, (*weights, bias))))
+    return tuple(layers)
 
 
 def _network(modules: list[nn.Module], head: Any, action_map: ActionMap, num_quantiles: int = 1) -> NetworkPolicy:  # noqa: ANN401 - a literal

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from agents.config import DQNConfig, MarketConfig, PPOConfig, TrainConfig
+from agents.config import DISCRETE, DQNConfig, MarketConfig, PPOConfig, TrainConfig
 from agents.known_optimum import optimum_share, share_of
 from agents.markets import known_market
 from agents.policy_map import draw_policy_map
@@ -28,9 +28,7 @@ from rl_trader.known_answers.rows import ROWS, find_rows
 from rl_trader.known_answers.series import INTERVAL, START_MS
 from rl_trader.optimum import Score
 
-Algo = Literal["ppo", "dqn", "qrdqn"]
-
-DISCRETE: Final = ("dqn", "qrdqn")  # algorithms that choose between levels
+Algo = Literal["ppo", "dqn", "qrdqn", "recurrent"]
 
 SCORE_FILE: Final = "score.json"
 MAP_FILE: Final = "policy_map.png"
@@ -144,7 +142,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
     if cell.steps is None:
         return config
     learner = replace(config.learner, total_timesteps=cell.steps)
-    return replace(config, **{"ppo" if cell.algo == "ppo" else "dqn": learner})  # type: ignore[arg-type]  # of its kind
+    return replace(config, **{config.section: learner})  # type: ignore[arg-type]  # of its kind
 
 
 def play_cell(cell: Cell, runs: Path) -> CellScore:

@@ -10,7 +10,8 @@ from rl_trader.config import EMBEDDED_ENV
 from rl_trader.embedded import SYMBOL, solve_embedded
 from rl_trader.known_answers.rows import ROWS
 from rl_trader.optimum import Optimum, Score, evaluate
-from rl_trader.policy import Policy
+from rl_trader.policy import AnyPolicy
+from rl_trader.remembering import Remembering, memory_size
 from rl_trader.scaling import Scaling, scale
 from rl_trader.trading import charged_fees
 
@@ -43,10 +44,10 @@ def share_of(growth: float, best: float) -> float | None:
 def known_optimum(checkpoint: Checkpoint) -> Optimum | None:
     """Return the optimum of the market that a policy was trained on.
 
-    None if it is not known, or the policy is not shown just the state and its position: the optimum is that of the
-    market's own environment.
+    None if it is not known, or the policy does not decide from just the state and its position: the optimum is that of
+    the market's own environment.
     """
-    if len(checkpoint.symbols) != 1:
+    if len(checkpoint.symbols) != 1 or memory_size(checkpoint.policy):
         return None
     symbol, trading = checkpoint.symbols[0], checkpoint.env.trading
     if symbol == SYMBOL:
@@ -65,11 +66,11 @@ def known_optimum(checkpoint: Checkpoint) -> Optimum | None:
     return market.solve()
 
 
-def policy_table(policy: Policy, optimum: Optimum, scaling: Scaling, max_exposure: float) -> NDArray[np.float64]:
+def policy_table(policy: AnyPolicy, optimum: Optimum, scaling: Scaling, max_exposure: float) -> NDArray[np.float64]:
     """Return the exposures (num_states, num_exposures) that a policy wants on the grid of a market's solution.
 
     Args:
-        policy: Sees the signal and the exposure.
+        policy: Sees the signal and the exposure; remembers nothing.
         optimum: Whose grid is read.
         scaling: Of the signal.
         max_exposure: Notional over margin balance at action 1.
@@ -80,7 +81,8 @@ def policy_table(policy: Policy, optimum: Optimum, scaling: Scaling, max_exposur
     observations = np.empty((shown.size, exposures.size, 2), np.float32)
     observations[..., 0] = states
     observations[..., 1] = exposures[None, :] / max_exposure
-    targets = policy.targets(observations.reshape(-1, 2)).reshape(shown.size, exposures.size)
+    rows = observations.reshape(-1, 2)
+    targets = Remembering(policy, len(rows)).targets(rows).reshape(shown.size, exposures.size)
     table: NDArray[np.float64] = targets[row] * max_exposure
     return table
 

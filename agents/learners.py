@@ -17,7 +17,7 @@ from agents.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": DQN}
-CONTRIBUTED: Final = {"qrdqn": "QRDQN"}  # classes of sb3-contrib, which is an extra
+CONTRIBUTED: Final = {"qrdqn": "QRDQN", "recurrent": "RecurrentPPO"}  # classes of sb3-contrib, which is an extra
 FINAL_LEARNING_RATE: Final = 0.1  # of the first
 LAST_PART: Final = 0.2  # of a training, in which nothing is explored for its own sake
 SMALL_LAYER: Final = 128  # units
@@ -104,6 +104,8 @@ def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:
     device = find_device(config.device)
     if config.algo == "ppo":
         return _make_ppo(config.ppo, env, config.seed, device)
+    if config.algo == "recurrent":
+        return _make_recurrent(config.ppo, env, config.seed, device)
     return _make_dqn(config.algo, config.dqn, env, config.seed, device)
 
 
@@ -111,21 +113,44 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
     return FastPPO(
         "MlpPolicy",
         env,
-        learning_rate=falling(config.learning_rate),
-        n_steps=config.n_steps,
-        batch_size=config.batch_size,
-        n_epochs=config.n_epochs,
-        gamma=config.discount,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip_range,
+        **_ppo_numbers(config),
         ent_coef=fading(config.ent_coef),
-        vf_coef=config.vf_coef,
-        max_grad_norm=config.max_grad_norm,
         policy_kwargs=_policy_kwargs(config.net_arch, nn.Tanh) | {"log_std_init": config.log_std_init},
         num_threads=update_threads(config.batch_size, device),
         seed=seed,
         device=device,
     )
+
+
+def _make_recurrent(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> BaseAlgorithm:
+    algorithm: Any = find_algorithm("recurrent")
+    kwargs = _policy_kwargs(config.net_arch, nn.Tanh)
+    for name in ("log_std_init", "lstm_hidden_size", "n_lstm_layers"):
+        kwargs[name] = getattr(config, name)
+    model: BaseAlgorithm = algorithm(
+        "MlpLstmPolicy",
+        env,
+        **_ppo_numbers(config),
+        ent_coef=config.ent_coef,  # a number: it knows no schedule of it
+        policy_kwargs=kwargs,
+        seed=seed,
+        device=device,
+    )
+    return model
+
+
+def _ppo_numbers(config: PPOConfig) -> dict[str, Any]:
+    return {
+        "learning_rate": falling(config.learning_rate),
+        "n_steps": config.n_steps,
+        "batch_size": config.batch_size,
+        "n_epochs": config.n_epochs,
+        "gamma": config.discount,
+        "gae_lambda": config.gae_lambda,
+        "clip_range": config.clip_range,
+        "vf_coef": config.vf_coef,
+        "max_grad_norm": config.max_grad_norm,
+    }
 
 
 def _make_dqn(algo: str, config: DQNConfig, env: TradingVecEnv, seed: int, device: str) -> BaseAlgorithm:

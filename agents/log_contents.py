@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from agents.config import TrainConfig
+from agents.config import TrainConfig, without_other_learners
 from rl_trader.metrics import Metrics
 from rl_trader.serialise import to_json
 
@@ -65,8 +65,7 @@ def eval_scalars(metrics: Metrics) -> dict[str, float]:
 
 def configuration_text(config: TrainConfig) -> str:
     """Return the configuration as Markdown, a table a section; of the algorithms only the chosen one."""
-    data = to_json(config)
-    del data["dqn" if config.algo == "ppo" else "ppo"]
+    data = without_other_learners(config, to_json(config))
     parts = []
     for name, rows in _sections("run", data):
         lines = [f"| {key} | {_shown(value)} |" for key, value in rows.items()]

@@ -10,6 +10,7 @@ import pickle
 import random
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,6 +93,7 @@ def load_state(
         with (found / ARRAYS_FILE).open("rb") as file, np.load(file) as arrays:  # NumPy leaves an empty file open
             env.set_state({name.removeprefix("env."): arrays[name] for name in arrays if name.startswith("env.")})
             _restore_buffer(model, {name: arrays[name] for name in arrays if name.startswith("buffer.")}, state)
+            _restore_memories(model, arrays)
             torch.set_rng_state(torch.from_numpy(arrays["torch"]))
             if "cuda" in arrays:
                 torch.cuda.set_rng_state(torch.from_numpy(arrays["cuda"]))
@@ -106,6 +108,7 @@ def load_state(
 
 def _arrays(model: BaseAlgorithm, env: TradingVecEnv) -> dict[str, np.ndarray[Any, Any]]:
     arrays = {f"env.{name}": array for name, array in env.state().items()}
+    arrays |= {name: tensor.cpu().numpy() for name, tensor in _memories(model).items()}
     arrays["torch"] = torch.get_rng_state().numpy()
     if model.device.type == "cuda":
         arrays["cuda"] = torch.cuda.get_rng_state().numpy()
@@ -113,6 +116,19 @@ def _arrays(model: BaseAlgorithm, env: TradingVecEnv) -> dict[str, np.ndarray[An
         size = model.replay_buffer.buffer_size if model.replay_buffer.full else model.replay_buffer.pos
         arrays |= {f"buffer.{name}": getattr(model.replay_buffer, name)[:size] for name in BUFFER_ARRAYS}
     return arrays
+
+
+def _memories(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
+    """Return what a recurrent model remembers of the accounts, none of another."""
+    states = getattr(model, "_last_lstm_states", None)
+    if states is None:
+        return {}
+    return {f"memory.{i}.{k}": tensor for i, pair in enumerate(states) for k, tensor in enumerate(pair)}
+
+
+def _restore_memories(model: BaseAlgorithm, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    for name, tensor in _memories(model).items():
+        tensor.copy_(torch.from_numpy(arrays[name]))
 
 
 def _buffer_position(model: BaseAlgorithm) -> dict[str, Any]:

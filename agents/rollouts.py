@@ -19,11 +19,12 @@ from rl_trader.known_answers.markets import KnownMarket
 from rl_trader.known_answers.series import KnownSeries
 from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.optimum import Optimum, Score
-from rl_trader.policy import Policy
+from rl_trader.policy import AnyPolicy
+from rl_trader.remembering import Remembering
 from rl_trader.scaling import Scaling
 
 Floats = NDArray[np.float64]
-Decide = Callable[[NDArray[np.float32], NDArray[np.int64], Floats], NDArray[Any]]
+Decide = Callable[[NDArray[np.float32], NDArray[np.int64], Floats, NDArray[np.bool_]], NDArray[Any]]
 
 BURN_IN: Final = 0.5  # of an episode: bars that are not counted, since it begins flat
 
@@ -54,17 +55,26 @@ def _mean_and_error(sums: Floats, counts: Floats) -> tuple[float, float]:
 def best_decisions(optimum: Optimum, series: KnownSeries, max_exposure: float) -> Decide:
     """Return the best policy, which knows the state behind every bar."""
 
-    def decide(_observations: NDArray[np.float32], bar: NDArray[np.int64], exposure: Floats) -> Floats:
+    def decide(
+        _observations: NDArray[np.float32], bar: NDArray[np.int64], exposure: Floats, _begins: NDArray[np.bool_]
+    ) -> Floats:
         return optimum.target(series.state[bar], exposure) / max_exposure
 
     return decide
 
 
-def policy_decisions(policy: Policy) -> Decide:
-    """Return a policy that sees its observations."""
+def policy_decisions(policy: AnyPolicy) -> Decide:
+    """Return a policy that sees its observations, and remembers those of an episode."""
+    accounts = Remembering(policy, 0)
 
-    def decide(observations: NDArray[np.float32], _bar: NDArray[np.int64], _exposure: Floats) -> Floats:
-        return policy.targets(observations)
+    def decide(
+        observations: NDArray[np.float32], _bar: NDArray[np.int64], _exposure: Floats, begins: NDArray[np.bool_]
+    ) -> Floats:
+        nonlocal accounts
+        if len(accounts.memories) != len(observations):
+            accounts = Remembering(policy, len(observations))
+        accounts.forget(begins)
+        return accounts.targets(observations)
 
     return decide
 
@@ -81,7 +91,7 @@ def roll_out(
     """Play a policy in many accounts at once, from random bars on.
 
     Args:
-        decide: Targets (num_accounts,) in [-1, 1] from observations, bars and exposures.
+        decide: Targets (num_accounts,) in [-1, 1] from observations, bars, exposures, and where an episode begins.
         market: Whose environment is played.
         series: Its bars.
         scaling: Of the observations; None fits one.
@@ -99,14 +109,16 @@ def roll_out(
     simulator = env.unwrapped.core.simulator
     tally = _Tally(series, config.trading.max_exposure)
     exposure = np.zeros(env.num_envs)
+    begins = np.ones(env.num_envs, np.bool_)
     for t in range(length):
         bar = simulator.states["bar"].copy()
-        targets = decide(observations, bar, exposure)
+        targets = decide(observations, bar, exposure, begins)
         if levels.size:
             actions: NDArray[Any] = np.abs(targets[:, None] - levels).argmin(axis=1)
         else:
             actions = targets[:, None]
-        observations, rewards, _, _, info = env.step(actions)
+        observations, rewards, terminated, truncated, info = env.step(actions)
+        begins = terminated | truncated
         if t >= burn_in:
             tally.add(rewards, info)
         exposure = info["exposure"]

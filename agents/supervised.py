@@ -30,6 +30,7 @@ from rl_trader.metrics import Metrics, measure
 from rl_trader.network import Layer, NetworkPolicy
 from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.policies import DeployablePolicy
+from rl_trader.remembering import decide_in_turn
 from rl_trader.scaling import Scaling
 from rl_trader.trading import charged_fees
 
@@ -104,7 +105,7 @@ def _write_run(
         interval=market.interval,
         terms=market.terms,
         golden_observations=golden,
-        golden_targets=policy.targets(golden),
+        golden_targets=decide_in_turn(policy, golden),
         facts={
             "algorithm": kind,
             "learner": learner,

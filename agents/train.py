@@ -39,6 +39,7 @@ from rl_trader.market import episode_table
 from rl_trader.metrics import Metrics, measure
 from rl_trader.mirror_image import with_mirror_image
 from rl_trader.observed_market import ObservedMarket, observe_market, schema_warmup
+from rl_trader.remembering import decide_in_turn
 
 NUM_GOLDEN: Final = 16
 PACKAGES: Final = ("gymnasium", "numba", "numpy", "rl-trader", "stable-baselines3", "torch")
@@ -153,7 +154,7 @@ class TrainingRun:
 
     def _log_interval(self) -> int:
         """Return after how many updates (PPO) or episodes (DQN) SB3 writes its scalars."""
-        return 1 if self.config.algo == "ppo" else max(self.config.dqn.num_envs, 4)
+        return 1 if self.config.section == "ppo" else max(self.config.dqn.num_envs, 4)
 
     def evaluate(self) -> Metrics:
         """Score the policy on the validation period, log it and save it as a checkpoint.
@@ -192,7 +193,7 @@ class TrainingRun:
             interval=market.interval,
             terms=market.terms,
             golden_observations=golden,
-            golden_targets=policy.targets(golden),
+            golden_targets=decide_in_turn(policy, golden),
             facts={
                 "algorithm": self.config.algo,
                 "seed": self.config.seed,

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.config import TrainConfig
+from agents.config import TrainConfig, without_other_learners
 from agents.run_folder import read_json
 from rl_trader.errors import CheckpointError
 from rl_trader.honesty import Trials
@@ -63,8 +63,7 @@ def configuration_hash(config: TrainConfig, **further: str) -> str:
     """
     chosen = {name: value for name, value in to_json(config).items() if name not in _NOT_PART}
     chosen["market"] = {name: value for name, value in chosen["market"].items() if name != "test"}
-    other = "dqn" if config.algo == "ppo" else "ppo"
-    chosen.pop(other, None)  # of an algorithm that was not used
+    chosen = without_other_learners(config, chosen)
     return hashlib.sha256(json.dumps([chosen, further], sort_keys=True).encode()).hexdigest()[:16]
 
 

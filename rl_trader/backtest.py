@@ -14,7 +14,8 @@ from rl_trader.config import TradingConfig
 from rl_trader.income import INCOME_TYPES, REALIZED_PNL
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
-from rl_trader.policy import Policy
+from rl_trader.policy import AnyPolicy
+from rl_trader.remembering import Remembering
 from rl_trader.simulator import FROM_FIRST_BAR, Simulator
 from rl_trader.state import OUTCOME_DTYPE
 
@@ -68,15 +69,20 @@ class CostFactors(NamedTuple):
 
 
 def backtest_policy(
-    name: str, policy: Policy, observed: ObservedMarket, trading: TradingConfig, period: Period
+    name: str, policy: AnyPolicy, observed: ObservedMarket, trading: TradingConfig, period: Period
 ) -> list[BacktestResult]:
-    """Return the result of a policy on every symbol; its observations are those of training."""
+    """Return the result of a policy on every symbol; its observations are those of training.
+
+    What it remembers of an account begins anew with every stretch without a hole, as the position does.
+    """
+    account = Remembering(policy, 1)
 
     def decide(_row: int, observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        return policy.targets(observations)
+        return account.targets(observations)
 
     return [
-        _play([name], decide, observed, trading, period, symbol)[0] for symbol in range(len(observed.market.symbols))
+        _play([name], decide, observed, trading, period, symbol, account.forget)[0]
+        for symbol in range(len(observed.market.symbols))
     ]
 
 
@@ -233,10 +239,12 @@ def _play_rows(
     return played, is_alive
 
 
-def _played_bars(simulator: Simulator, decide: Decide, symbol: int) -> Iterator[NDArray[np.float64]]:
+def _played_bars(
+    simulator: Simulator, decide: Decide, symbol: int, begin: Callable[[], object] = lambda: None
+) -> Iterator[NDArray[np.float64]]:
     """Play all segments of a symbol and yield each bar's targets, while ``simulator.outcomes`` are the bar's.
 
-    Balances are carried across holes, positions are not.
+    Balances are carried across holes, positions are not; ``begin`` is called before each segment.
     """
     stretches = simulator.episodes[simulator.episodes["symbol"] == symbol]
     balances = np.full(simulator.num_accounts, simulator.trading.initial_balance)
@@ -244,6 +252,7 @@ def _played_bars(simulator: Simulator, decide: Decide, symbol: int) -> Iterator[
     observations = simulator.new_observations()
     for stretch in stretches:
         simulator.begin(stretch, balances, observations)
+        begin()
         for row in range(stretch["first_start"], stretch["last_bar"]):
             targets = np.where(has_ended, 0.0, decide(row, observations))
             simulator.step(targets, observations)
@@ -259,6 +268,7 @@ def _play(
     trading: TradingConfig,
     period: Period,
     symbol: int,
+    begin: Callable[[], object],
 ) -> list[BacktestResult]:
     """Play one account a name through all segments of a symbol and keep every bar's outcome."""
     simulator = Simulator(observed, trading, FROM_FIRST_BAR, period, len(names))
@@ -266,7 +276,7 @@ def _play(
     num_bars = int((stretches["last_bar"] - stretches["first_start"]).sum())
     outcomes = np.zeros((len(names), num_bars), OUTCOME_DTYPE)
     targets = np.zeros((len(names), num_bars))
-    for n, decided in enumerate(_played_bars(simulator, decide, symbol)):
+    for n, decided in enumerate(_played_bars(simulator, decide, symbol, begin)):
         outcomes[:, n] = simulator.outcomes
         targets[:, n] = decided
     return _results(names, outcomes, targets, observed, trading, symbol)

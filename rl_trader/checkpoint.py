@@ -22,7 +22,15 @@ from rl_trader.errors import CheckpointError, RlTraderError
 from rl_trader.features import resolve_features
 from rl_trader.observation import ObservationSchema
 from rl_trader.plain_files import read_json, read_plain
-from rl_trader.policies import DeployablePolicy, is_exact, policy_arrays, policy_of, policy_words
+from rl_trader.policies import (
+    DeployablePolicy,
+    is_exact,
+    observation_sizes,
+    policy_arrays,
+    policy_of,
+    policy_words,
+)
+from rl_trader.remembering import decide_in_turn
 from rl_trader.scaling import Scaling
 from rl_trader.serialise import from_json, to_json
 
@@ -46,7 +54,7 @@ class Checkpoint:
     interval: str
     terms: tuple[ContractTerms, ...]  # of every symbol it was trained on
     golden_observations: NDArray[np.float32]  # (num_golden, observation size)
-    golden_targets: NDArray[np.float64]  # (num_golden,) that the policy must decide on them
+    golden_targets: NDArray[np.float64]  # (num_golden,) that the policy must decide on them, one after the other
     facts: dict[str, Any]  # algorithm, periods, seeds, assumptions, metrics, series that were observed: JSON
 
     @property
@@ -124,15 +132,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             )
         arrays = _read_arrays(folder / POLICY_FILE, manifest["policy"]["sha256"])
         action_map = ActionMap(levels=env.trading.levels)
-        policy = policy_of(arrays, manifest["policy"], env.schema.size, action_map)
+        golden = {name: arrays.pop(name) for name in (GOLDEN_OBSERVATIONS, GOLDEN_TARGETS)}
+        words = {name: word for name, word in manifest["policy"].items() if name != "sha256"}
+        policy = policy_of(arrays, words, env.schema.size, action_map)
         checkpoint = Checkpoint(
             policy=policy,
             env=env,
             scaling=Scaling.from_json(manifest["scaling"]),
             interval=str(manifest["interval"]),
             terms=tuple(ContractTerms.from_json(terms) for terms in manifest["terms"]),
-            golden_observations=arrays[GOLDEN_OBSERVATIONS],
-            golden_targets=arrays[GOLDEN_TARGETS],
+            golden_observations=golden[GOLDEN_OBSERVATIONS],
+            golden_targets=golden[GOLDEN_TARGETS],
             facts=dict(manifest["facts"]),
         )
     except KeyError as error:
@@ -185,15 +195,16 @@ def _read_arrays(path: Path, wanted_hash: str) -> dict[str, NDArray[Any]]:
 
 
 def _check_consistency(checkpoint: Checkpoint, folder: Path) -> None:
-    size = checkpoint.policy.observation_size
-    if size != checkpoint.schema.size or len(checkpoint.scaling.mean) != len(checkpoint.env.features):
+    size = checkpoint.schema.size
+    sizes = observation_sizes(checkpoint.policy)
+    if sizes != {size} or len(checkpoint.scaling.mean) != len(checkpoint.env.features):
         raise CheckpointError(
-            f"the policy of {folder} takes {size} numbers and its manifest describes {checkpoint.schema.size}; damaged"
+            f"the policy of {folder} takes {min(sizes)} numbers and its manifest describes {size}; damaged"
         )
     golden = checkpoint.golden_observations
     if golden.ndim != 2 or golden.shape[1] != size or checkpoint.golden_targets.shape != golden.shape[:1]:  # noqa: PLR2004
         raise CheckpointError(f"the golden observations of {folder} do not fit its policy; it is damaged")
-    found = checkpoint.policy.targets(golden)
+    found = decide_in_turn(checkpoint.policy, golden)
     tolerance = 0.0 if is_exact(checkpoint.policy) else TARGET_TOLERANCE
     if not np.all(np.abs(found - checkpoint.golden_targets) <= tolerance):
         raise CheckpointError(f"the policy of {folder} does not decide as it did when it was saved; it is damaged")

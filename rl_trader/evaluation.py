@@ -15,7 +15,7 @@ from rl_trader.klines import utc
 from rl_trader.market import MarketData, Period
 from rl_trader.metrics import Metrics, measure
 from rl_trader.observed_market import ObservedMarket
-from rl_trader.policy import Policy, Rule
+from rl_trader.policy import AnyPolicy, Rule
 from rl_trader.trading import charged_fees
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -136,7 +136,7 @@ def _terms_assumptions(market: MarketData) -> list[str]:
 
 def evaluate(
     name: str,
-    policy: Policy,
+    policy: AnyPolicy,
     observed: ObservedMarket,
     trading: TradingConfig,
     period: Period,
@@ -145,7 +145,7 @@ def evaluate(
     seed: int = 0,
     facts: Mapping[str, str] | None = None,
     rules: Mapping[str, Rule] | None = None,
-    policies: Mapping[str, Policy] | None = None,
+    policies: Mapping[str, AnyPolicy] | None = None,
 ) -> Evaluation:
     """Play an agent, every baseline and random agents over a period.
 

@@ -12,7 +12,8 @@ from rl_trader.decision import MarketState, observe
 from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
-from rl_trader.policy import Policy
+from rl_trader.policy import AnyPolicy
+from rl_trader.remembering import advance, memory_size
 from rl_trader.simulator import FROM_FIRST_BAR, Simulator
 
 
@@ -30,13 +31,15 @@ class OneAccount:
     """
 
     def __init__(
-        self, observed: ObservedMarket, trading: TradingConfig, policy: Policy, since_ms: int | None = None
+        self, observed: ObservedMarket, trading: TradingConfig, policy: AnyPolicy, since_ms: int | None = None
     ) -> None:
         self._observed = observed
         self._trading = trading
         self._policy = policy
         self.simulator = Simulator(observed, trading, FROM_FIRST_BAR, Period(since_ms), 1)
         self.observations = self.simulator.new_observations()
+        self.memory = np.zeros((1, memory_size(policy)), np.float32)
+        """What the policy remembers of the bars before the newest."""
         balances = np.array([trading.initial_balance])
         self.simulator.begin(self.simulator.episodes[0], balances, self.observations)
 
@@ -73,14 +76,16 @@ class OneAccount:
 
     def targets(self) -> NDArray[np.float64]:
         """Return what the policy wants, (1,)."""
-        return self._policy.targets(self.observations)
+        return advance(self._policy, self.observations, self.memory)[0]
 
     def play(self, targets: NDArray[np.float64]) -> None:
-        """Play the next bar."""
+        """Play the next bar; the policy remembers the newest one then."""
+        if self.memory.size:
+            self.memory = advance(self._policy, self.observations, self.memory)[1]
         self.simulator.step(targets, self.observations)
 
     def go_on_from(self, account: Account, row: int, bars_held: int) -> None:
-        """Go on from another account, as if it had been this one's.
+        """Go on from another account, as if it had been this one's; what the policy remembers stays.
 
         Args:
             account: At the close of a bar.

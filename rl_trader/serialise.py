@@ -5,10 +5,14 @@ import typing
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, cast
 
 from rl_trader.errors import ConfigError
 from rl_trader.numeric import shown
+
+YOUNGER: Final = MappingProxyType({"is_younger": True})
+"""Metadata of a field that configurations of before it may lack; it has its default there."""
 
 T = TypeVar("T")
 
@@ -34,7 +38,9 @@ def from_json(kind: type[T], data: Mapping[str, Any], where: str) -> T:
         ConfigError: If a field is missing, unknown or of another type, or its value is refused.
     """
     names = {field.name for field in fields(cast(Any, kind))}
-    younger = {field.name for field in fields(cast(Any, kind)) if field.default is None}
+    younger = {
+        field.name for field in fields(cast(Any, kind)) if field.default is None or field.metadata.get("is_younger")
+    }
     if not isinstance(data, Mapping) or not names - younger <= set(data) <= names:
         found = sorted(data) if isinstance(data, Mapping) else data
         raise ConfigError(f"{where} needs the fields {sorted(names)}, found {found}; it was made by another version")

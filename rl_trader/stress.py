@@ -16,7 +16,7 @@ from rl_trader.market import Period
 from rl_trader.metrics import measure
 from rl_trader.mirror import mirrored_market, with_funding
 from rl_trader.observed_market import ObservedMarket, observe_market
-from rl_trader.policy import Policy
+from rl_trader.policy import AnyPolicy
 
 COSTS: Final = MappingProxyType[str, CostFactors](
     {
@@ -48,7 +48,7 @@ class Stressed:
 
 
 def stress(
-    policy: Policy, agent: Sequence[BacktestResult], observed: ObservedMarket, trading: TradingConfig, period: Period
+    policy: AnyPolicy, agent: Sequence[BacktestResult], observed: ObservedMarket, trading: TradingConfig, period: Period
 ) -> dict[str, Stressed]:
     """Return the agent's figures under every stress, by name; without mirrored prices where it observes a signal.
 

@@ -14,7 +14,7 @@ from scripts._cli import EXIT_INTERRUPTED, Parser, run, wide_console
 if TYPE_CHECKING:
     from agents.known_cells import Cell, CellScore
 
-ALGORITHMS = ("ppo", "dqn", "qrdqn")
+ALGORITHMS = ("ppo", "dqn", "qrdqn", "recurrent")
 
 
 def _parser() -> Parser:

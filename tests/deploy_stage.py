@@ -16,7 +16,7 @@ from rl_trader.local_exchange.faults.plan import FaultPlan
 from rl_trader.local_exchange.protocol.request import Request, Response
 from rl_trader.local_exchange.shells.local import LocalExchange
 from tests.live_session_stage import CAPS
-from tests.random_runs import random_run
+from tests.random_runs import Make, random_policy, random_run
 from tests.small_runs import MARKET, small_config
 
 SYMBOL = "EMBEDDED"
@@ -27,10 +27,10 @@ OWN_CAPS = replace(CAPS, symbols=(SYMBOL,))
 VARIABLES = ("RL_TRADER_PAPER_API_KEY", "RL_TRADER_PAPER_API_SECRET")
 
 
-def embedded_run(folder: Path, trading: TradingConfig = TRADING, seed: int = 0) -> Path:
+def embedded_run(folder: Path, trading: TradingConfig = TRADING, seed: int = 0, make: Make = random_policy) -> Path:
     """Write the folder of a run with a random policy that trades on almost every bar, and return it."""
     env = replace(EMBEDDED_ENV, features=("log_return_1", "hour_sin"), window=2, trading=trading)
-    return random_run(replace(small_config(folder, "embedded"), market=MARKET, env=env), seed).path
+    return random_run(replace(small_config(folder, "embedded"), market=MARKET, env=env), seed, make).path
 
 
 def write_caps(path: Path, caps: Caps = OWN_CAPS) -> Path:

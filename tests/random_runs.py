@@ -3,7 +3,7 @@
 It moves every few bars, which few bars of training do not teach.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,11 @@ from rl_trader.config import EnvConfig
 from rl_trader.decision import ActionMap
 from rl_trader.network import Layer, NetworkPolicy
 from rl_trader.observed_market import ObservedMarket, observe_market
+from rl_trader.policies import DeployablePolicy
+from rl_trader.recurrent import LstmLayer, RecurrentNetworkPolicy
+from rl_trader.remembering import decide_in_turn
 
+Make = Callable[[int, ActionMap, int], DeployablePolicy]
 NUM_HIDDEN = 16
 NUM_GOLDEN = 4
 
@@ -34,18 +38,29 @@ def random_policy(size: int, action_map: ActionMap, seed: int = 0) -> NetworkPol
     return NetworkPolicy(layers, "tanh", "argmax" if action_map.is_discrete else "mean", action_map)
 
 
+def random_recurrent(size: int, action_map: ActionMap, seed: int = 0) -> RecurrentNetworkPolicy:
+    """Return two recurrent layers below a random network, whose decisions hang on what was observed before."""
+    rng = np.random.default_rng(seed)
+    layers = []
+    for num_inputs, num_units in ((size, 6), (6, 5)):
+        shapes = ((4 * num_units, num_inputs), (4 * num_units, num_units), (4 * num_units,))
+        layers.append(LstmLayer(*(rng.normal(0.0, 1.0, shape).astype(np.float32) for shape in shapes)))
+    return RecurrentNetworkPolicy(tuple(layers), random_policy(5, action_map, seed))
+
+
 def random_checkpoint(
-    env: EnvConfig, observed: ObservedMarket, series: Mapping[str, object], seed: int = 0
+    env: EnvConfig, observed: ObservedMarket, series: Mapping[str, object], seed: int = 0, make: Make = random_policy
 ) -> Checkpoint:
-    """Return a checkpoint of a random network for a market.
+    """Return a checkpoint of a random policy for a market.
 
     Args:
         env: Of the run.
         observed: Market of its training.
         series: Of the manifest, by symbol.
-        seed: Of the network.
+        seed: Of the policy.
+        make: Which kind of policy.
     """
-    policy = random_policy(env.schema.size, ActionMap(levels=env.trading.levels), seed)
+    policy = make(env.schema.size, ActionMap(levels=env.trading.levels), seed)
     shape = (NUM_GOLDEN, env.schema.size)
     golden: NDArray[np.float32] = np.random.default_rng(seed + 1).normal(0.0, 1.0, shape).astype(np.float32)
     return Checkpoint(
@@ -55,17 +70,17 @@ def random_checkpoint(
         interval=observed.market.interval,
         terms=observed.market.terms,
         golden_observations=golden,
-        golden_targets=policy.targets(golden),
+        golden_targets=decide_in_turn(policy, golden),
         facts={"timesteps": 0, "series": dict(series)},
     )
 
 
-def random_run(config: TrainConfig, seed: int = 0) -> RunFolder:
+def random_run(config: TrainConfig, seed: int = 0, make: Make = random_policy) -> RunFolder:
     """Write the folder of a run that was never trained."""
     assert config.name is not None
     market = load_market(config.market, config.env.schema, config.data)
     observed = observe_market(market, config.env.schema, fit_on=parse_period(config.market.train))
     run = RunFolder.create(Path(config.runs) / config.name, config, {})
     series = recorded_series(config.market, market, config.data)
-    run.save(random_checkpoint(config.env, observed, series, seed), 0, is_best=True)
+    run.save(random_checkpoint(config.env, observed, series, seed, make), 0, is_best=True)
     return run

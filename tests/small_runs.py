@@ -13,7 +13,7 @@ from agents.run_folder import RunFolder
 from agents.train import new_run
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EpisodeConfig
-from rl_trader.network import NetworkPolicy
+from rl_trader.policies import policy_arrays
 
 TOTAL: Final = 768  # bars; PPO updates every 64 of them, DQN every 16
 MARKET: Final = MarketConfig(
@@ -25,7 +25,14 @@ MARKET: Final = MarketConfig(
 # Short episodes and drawn fees, so that generators matter to what comes after an interruption.
 EPISODE: Final = EpisodeConfig(episode_bars=24, fee_scale=(0.5, 1.5))
 PPO: Final = PPOConfig(
-    total_timesteps=TOTAL, num_envs=4, n_steps=16, batch_size=32, n_epochs=2, learning_rate=3e-3, net_arch=(8, 8)
+    total_timesteps=TOTAL,
+    num_envs=4,
+    n_steps=16,
+    batch_size=32,
+    n_epochs=2,
+    learning_rate=3e-3,
+    net_arch=(8, 8),
+    lstm_hidden_size=6,
 )
 # The buffer holds 100 bars of each account and is full before the end.
 DQN: Final = DQNConfig(
@@ -42,7 +49,9 @@ DQN: Final = DQNConfig(
 )
 
 
-def small_config(runs: Path, name: str, algo: Literal["ppo", "dqn"] = "ppo", **changes: Any) -> TrainConfig:
+def small_config(
+    runs: Path, name: str, algo: Literal["ppo", "dqn", "recurrent"] = "ppo", **changes: Any
+) -> TrainConfig:
     """Return the configuration of a run of ``TOTAL`` bars with three evaluations."""
     config = replace(
         DEMO, algo=algo, device="cpu", runs=runs, name=name, evaluations=3, market=MARKET, ppo=PPO, dqn=DQN
@@ -58,9 +67,8 @@ def train(config: TrainConfig) -> RunFolder:
 
 
 def weights(checkpoint: Checkpoint) -> bytes:
-    """Return the bits of a network."""
-    assert isinstance(checkpoint.policy, NetworkPolicy)
-    return b"".join(layer.weight.tobytes() + layer.bias.tobytes() for layer in checkpoint.policy.layers)
+    """Return the bits of a policy."""
+    return b"".join(array.tobytes() for array in policy_arrays(checkpoint.policy).values())
 
 
 def manifest(folder: RunFolder, which: str) -> Any:

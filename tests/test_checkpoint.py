@@ -144,6 +144,7 @@ def test_numpy_decides_as_torch_does(kind: str, tmp_path: Path) -> None:
     model, env = model_of(kind, tmp_path)
     action_map = ActionMap(levels=env.trading.levels)
     policy = export_policy(model, action_map)
+    assert isinstance(policy, NetworkPolicy)
     rng = np.random.default_rng(8)
     observations = rng.normal(0.0, 2.0, (3_000, env.schema.size)).astype(np.float32)
     actions, _ = model.predict(observations, deterministic=True)

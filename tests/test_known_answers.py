@@ -36,6 +36,7 @@ from rl_trader.known_answers.rows import ROWS, find_rows
 from rl_trader.known_answers.series import SIGNAL, known_terms
 from rl_trader.network import Layer, NetworkPolicy
 from rl_trader.optimum import evaluate
+from rl_trader.remembering import decide_in_turn
 from rl_trader.scaling import Scaling
 from scripts import known_answers
 from tests.called_scripts import Answer, script_caller
@@ -312,7 +313,7 @@ def test_a_quantile_network_is_deployed_as_the_means_of_its_quantiles(tmp_path: 
     run.learn(lambda _done, _total: None)
     observations = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
     chosen, _ = run.model.predict(observations, deterministic=True)
-    targets = run.folder.checkpoint("last").policy.targets(observations)
+    targets = decide_in_turn(run.folder.checkpoint("last").policy, observations)
     np.testing.assert_array_equal(targets, np.array([-1.0, 0.0, 1.0])[chosen])
     assert len(set(targets)) > 1
 

@@ -128,10 +128,13 @@ def dataclasses_below(kind: Any) -> list[Any]:
         (lambda data: {**data, "seed": True}, "config.seed must be of type int"),
         (lambda data: {**data, "market": {**data["market"], "symbols": "BTCUSDT"}}, "config.market.symbols must be"),
         (lambda data: {**data, "ppo": {**data["ppo"], "clip_range": None}}, "config.ppo.clip_range must be"),
-        (lambda data: {**data, "algo": "sac"}, "config.algo must be ppo or dqn or qrdqn, was 'sac'; it is damaged"),
+        (
+            lambda data: {**data, "algo": "sac"},
+            "config.algo must be ppo or dqn or qrdqn or recurrent, was 'sac'; it is damaged",
+        ),
         (
             lambda data: {**data, "algo": ["ppo"]},
-            r"config.algo must be ppo or dqn or qrdqn, was \['ppo'\]; it is damaged",
+            r"config.algo must be ppo or dqn or qrdqn or recurrent, was \['ppo'\]; it is damaged",
         ),
         (lambda data: {**data, "data": 7}, "config.data must be of type str, was 7; it is damaged"),
     ],

@@ -33,6 +33,7 @@ from rl_trader.live.policy.observer import AccountAtClose, Observation, Observer
 from rl_trader.market import Period, SymbolTables, build_market
 from rl_trader.observation import ACCOUNT_FEATURES
 from rl_trader.observed_market import ObservedMarket, observe_market
+from rl_trader.remembering import decide_in_turn
 from rl_trader.simulator import FROM_FIRST_BAR, Simulator
 from rl_trader.state import Order
 from rl_trader.trading import kernel_settings, kernel_terms
@@ -426,7 +427,9 @@ def test_a_decision_is_the_policys_and_is_sized_as_in_the_replay(found: Recorded
         )
         decision = decider.decide(seen)
         assert decision.fault == ""
-        assert decision.target == found.deployment.checkpoint.policy.target(values)
+        assert decision.memory == b""
+        assert decision.target is not None
+        assert decision.target == decide_in_turn(found.deployment.checkpoint.policy, values[np.newaxis])[0]
         order = order_of(decision.target, account, close, mark, 5e-4, settings, records(table)[0])
         assert float(decision.reduce_amount) == order.reduce_amount
         assert float(decision.open_amount) == order.open_amount
@@ -567,8 +570,9 @@ def test_a_run_and_its_checkpoint_are_deployed_alike(demo: RunFolder) -> None:
     assert deployment.assumptions.missing_mark == "refuse"
     alone = load_deployment(demo.path / "checkpoints" / demo.index()["best"])
     assert (alone.series, alone.terms, alone.trading) == (deployment.series, deployment.terms, deployment.trading)
-    observation = np.array([0.3, -0.5], np.float32)
-    assert alone.checkpoint.policy.target(observation) == deployment.checkpoint.policy.target(observation)
+    observations = np.array([[0.3, -0.5]], np.float32)
+    decided = decide_in_turn(deployment.checkpoint.policy, observations)
+    assert decide_in_turn(alone.checkpoint.policy, observations) == decided
 
 
 def test_a_checkpoint_whose_policy_decides_otherwise_than_it_did_is_refused(demo: RunFolder, tmp_path: Path) -> None:

@@ -257,6 +257,7 @@ def test_a_journal_of_the_first_version_is_read_and_brought_to_this_one(tmp_path
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for table in ("account_at_close", "market"):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE decision DROP COLUMN memory")
         connection.execute("PRAGMA user_version = 1")
     with open_read_only(path) as journal:
         assert not list(journal.rows(MarketRow))

@@ -395,7 +395,7 @@ def test_a_journal_of_a_newer_version_is_refused_in_one_sentence(tmp_path: Path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, [*STEPS, ["CREATE TABLE later (a TEXT) STRICT"]])
     for opened in (open_journal, open_read_only):
-        with pytest.raises(JournalError, match="has version 3 and this program knows versions up to 2; use"):
+        with pytest.raises(JournalError, match="has version 4 and this program knows versions up to 3; use"):
             opened(path)
 
 
@@ -443,7 +443,7 @@ def test_a_journal_without_one_of_its_guards_is_refused(tmp_path: Path) -> None:
     open_journal(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER event_keeps_delete")
-    with pytest.raises(DamagedJournalError, match="has other tables than version 2"):
+    with pytest.raises(DamagedJournalError, match="has other tables than version 3"):
         open_journal(path)
 
 

@@ -24,6 +24,7 @@ from rl_trader.observation import ACCOUNT_FEATURES
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.parity.bars import ParityError
 from rl_trader.parity.run import check_run, first_open_ms
+from rl_trader.remembering import decide_in_turn
 from scripts import parity
 from tests.called_scripts import Answer, script_caller
 from tests.random_runs import random_run
@@ -207,7 +208,7 @@ def test_another_policy_is_a_difference_of_the_actions(tmp_path: Path) -> None:
             """Decide."""
             self.num_calls += 1
             chosen = other if self.num_calls % 2 else compared.deployment.checkpoint.policy
-            return chosen.targets(observations)
+            return decide_in_turn(chosen, observations)
 
     checkpoint = replace(compared.deployment.checkpoint, policy=Turning())  # type: ignore[arg-type]
     deployment = replace(compared.deployment, checkpoint=checkpoint)

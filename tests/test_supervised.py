@@ -20,6 +20,7 @@ from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.forest import ARRAYS, ForestPolicy
 from rl_trader.market import Period
 from rl_trader.observed_market import observe_market
+from rl_trader.remembering import decide_in_turn
 from scripts import baseline
 from tests.called_scripts import script_caller
 from tests.small_runs import small_config
@@ -160,7 +161,7 @@ def test_a_crossover_as_a_checkpoint_decides_what_its_rule_decides(tmp_path: Pat
         observed = observe_market(market, checkpoint.schema, scaling=checkpoint.scaling)
         rows = slice(300, 3_300)
         exposure = np.zeros((3_000, 1), np.float32)
-        decided = checkpoint.policy.targets(np.concatenate([observed.rows[rows], exposure], axis=1))
+        decided = decide_in_turn(checkpoint.policy, np.concatenate([observed.rows[rows], exposure], axis=1))
         wanted = BASELINES[name].targets(market)[rows]
         assert (decided == wanted).mean() > 0.999  # where averages touch, float32 may see them the other way round
         assert {-1.0, 1.0} <= set(decided.tolist())

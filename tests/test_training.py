@@ -35,8 +35,8 @@ from rl_trader.serialise import to_json
 from tests.small_runs import TOTAL, manifest, small_config, train, training_state, weights
 
 REPO = Path(__file__).parents[1]
-Algo = Literal["ppo", "dqn"]
-ALGOS: tuple[Algo, ...] = ("ppo", "dqn")
+Algo = Literal["ppo", "dqn", "recurrent"]
+ALGOS: tuple[Algo, ...] = ("ppo", "dqn", "recurrent")
 
 Scores = dict[int, float]  # log growth on the validation period, by the bars played before
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from rl_trader.errors import RlTraderError
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.events import Decided
-from rl_trader.live.policy.decider import Decider
+from rl_trader.live.policy.decider import NOTHING, Decider
 from rl_trader.live.policy.observer import AccountAtClose, Observation, Observer
 from rl_trader.live.streams.bar_series import BarSeries
 
@@ -38,6 +38,7 @@ class PolicyDesk:
         self._now_ms = now_ms
         self.next_funding_ms: int | None = None  # as announced before the newest bar's end
         self.observation: Observation | None = None  # the newest
+        self.memory = NOTHING  # that the policy was given with it
 
     def decide(self, command: Decide) -> Decided:
         """Return what the policy wants; where it cannot be asked, why."""
@@ -58,8 +59,8 @@ class PolicyDesk:
             )
         except RlTraderError as error:
             return self._fault(command.open_ms, str(error))
-        self.observation = observation
-        decision = self._decider.decide(observation)
+        self.observation, self.memory = observation, bytes.fromhex(command.memory)
+        decision = self._decider.decide(observation, self.memory)
         if decision.fault:
             return self._fault(command.open_ms, decision.fault)
         return Decided(
@@ -72,6 +73,7 @@ class PolicyDesk:
             open_amount=decision.open_amount,
             limit_price=decision.limit_price,
             fault="",
+            memory=decision.memory.hex(),
         )
 
     def _fault(self, open_ms: int, fault: str) -> Decided:

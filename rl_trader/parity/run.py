@@ -17,7 +17,7 @@ from rl_trader.errors import ConfigError
 from rl_trader.klines import utc
 from rl_trader.ledger import Account
 from rl_trader.live.core.holding import bars_held_after
-from rl_trader.live.policy.decider import Decider, Decision
+from rl_trader.live.policy.decider import NOTHING, Decider, Decision
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.policy.observer import AccountAtClose, Observation, Observer
 from rl_trader.local_exchange.assembly import Assembly
@@ -118,6 +118,7 @@ class _Client:
         self._taker_fee = charged_fees(replace(deployment.terms, taker_fee=taker_fee), deployment.trading).taker
         self._bars_held = 0
         self._amount = Decimal(0)
+        self._memory = NOTHING
 
     def close_bar(self, open_ms: int) -> tuple[Observation, Decision]:
         """Observe and decide at the close of a bar."""
@@ -139,7 +140,9 @@ class _Client:
             taker_fee=self._taker_fee,
             next_funding_ms=self._market.next_funding_ms(),
         )
-        return observation, self._decider.decide(observation)
+        decision = self._decider.decide(observation, self._memory)
+        self._memory = decision.memory
+        return observation, decision
 
 
 class _Backtest:
@@ -225,6 +228,8 @@ class _RunComparison:
         before = backtest.account.account
         assert decision.target is not None
         played = backtest.play(np.array([decision.target]))
+        where = f"after bar {t - 1} of {utc(int(self._recording.open_time[t - 1]))}"
+        require_equal(f"memory {where}", backtest.account.memory.tobytes().hex(), decision.memory.hex())
         report.orders += self._trader.carry_out([Leg(*leg) for leg in decision.legs])
         corrected = self._compare_rested(t, before, played) if self._rests else self._compare(t, before, played)
         if corrected is not None:

@@ -77,6 +77,7 @@ class Decide:
     entry_price: Decimal
     isolated_wallet: Decimal
     bars_held: int
+    memory: str = ""  # of the policy, as its decision on the bar before has left it; empty where there was none
 
 
 @dataclass(frozen=True, slots=True)

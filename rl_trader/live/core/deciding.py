@@ -60,7 +60,17 @@ def _ask(state: State, event: BarClosed) -> list[Command]:
     state.deciding_ms = event.open_ms
     books = state.books
     wallet_balance, isolated_wallet = state.wallets_at(event.open_ms + state.conduct.bar_ms)
-    return [Decide(event.open_ms, wallet_balance, books.amount, books.entry_price, isolated_wallet, state.bars_held)]
+    return [
+        Decide(
+            event.open_ms,
+            wallet_balance,
+            books.amount,
+            books.entry_price,
+            isolated_wallet,
+            state.bars_held,
+            state.memory_at(event.open_ms),
+        )
+    ]
 
 
 def _why_not(state: State, event: BarClosed) -> str | None:
@@ -126,6 +136,7 @@ def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
             return halt(state, f"{state.holds} decisions in a row had no usable action, the last: {event.fault}")
         return [Alert(f"the position is held: {event.fault}")]
     state.holds = 0
+    state.memory, state.remembered_ms = event.memory, event.open_ms
     if (why := _why_not_any_more(state, event)) is not None:
         return [Alert(f"the decision on the bar of {utc(event.open_ms)} is void: {why}")]
     pairs = ((Purpose.EXIT, state.on_step(event.reduce_amount)), (Purpose.ENTRY, state.on_step(event.open_amount)))

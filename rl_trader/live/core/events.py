@@ -172,6 +172,7 @@ class Decided:
     open_amount: Decimal
     fault: str  # why nothing is decided; empty where all is well
     limit_price: Decimal | None = None  # of both legs, post-only until the next bar's end; None are market orders
+    memory: str = ""  # what the policy remembers at the next bar, hexadecimal; empty where it remembers nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

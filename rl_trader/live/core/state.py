@@ -128,6 +128,8 @@ class State:
     has_countdown: bool = False  # whether the exchange is to cancel what rests if it hears no more
     deciding_ms: int | None = None  # bar that the policy is asked about
     decided_ms: int = 0  # newest bar that is decided upon, or skipped
+    memory: str = ""  # of the policy, after its newest decision
+    remembered_ms: int = 0  # bar of that decision
     bars_held: int = 0  # since the position was opened, at the newest close
     amount_at_close: Decimal = ZERO  # position at the newest close
     armed_until_ms: int | None = None  # when entries end; None needs no arming, as no money is at stake
@@ -219,6 +221,13 @@ class State:
         paid = sum((paid for minute, paid in self.fundings.items() if minute * MINUTE_MS >= close_ms), ZERO)
         books = self.books
         return books.wallet_balance - paid, books.isolated_wallet - paid if books.isolated_wallet else ZERO
+
+    def memory_at(self, open_ms: int) -> str:
+        """Return what the policy remembers at a bar: nothing where it has not decided upon the bar before.
+
+        In training and in a back-test its memory begins anew after a hole, too.
+        """
+        return self.memory if open_ms == self.remembered_ms + self.conduct.bar_ms else ""
 
     def note_close(self) -> None:
         """Count the bars for which the position has been held, at a bar's close, as training does."""

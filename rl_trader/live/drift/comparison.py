@@ -9,18 +9,22 @@ observation that the policy was shown is made again from the recorded bars and t
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rl_trader.ledger import Account
 from rl_trader.live.core.bookkeeping import TRANSFER
 from rl_trader.live.drift.archive import open_times
 from rl_trader.live.drift.pricing import Priced, Pricer
 from rl_trader.live.drift.steps import Step, Trade
-from rl_trader.live.journal.rows import AccountRow
+from rl_trader.live.journal.rows import AccountRow, DecisionRow
+from rl_trader.live.policy.decider import NOTHING, memory_of
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.observed_market import ObservedMarket
 from rl_trader.one_account import OneAccount
+from rl_trader.remembering import advance, memory_size
 
 FUNDING = "FUNDING_FEE"
 UNITS = Decimal(10) ** 8  # in a USDT
@@ -69,6 +73,15 @@ class BarDrift:
         return Decimal(0) if self.simulated_equity is None else self.equity - self.simulated_equity
 
 
+class _Reached(NamedTuple):
+    """Where an account stands at a bar's close."""
+
+    open_ms: int
+    account: Account
+    bars_held: int
+    memory: NDArray[np.float32]  # (1, memory size), of the policy before it decides
+
+
 class Comparison:
     """Plays the simulation beside live trading.
 
@@ -81,7 +94,7 @@ class Comparison:
         self._pricer = Pricer(deployment)
         self._observed: ObservedMarket | None = None
         self._simulated: OneAccount | None = None
-        self._reached: tuple[int, Account, int] | None = None  # bar, account and bars held, at which it stands
+        self._reached: _Reached | None = None  # where it stands
 
     def take(self, step: Step, observed: ObservedMarket | None) -> BarDrift:
         """Compare one step.
@@ -96,17 +109,28 @@ class Comparison:
             return self._drift(step, None, None)
         simulated = self._on(observed)
         row = int(np.searchsorted(open_times(observed), step.before.bar_open_ms))
-        if reached is None or reached[0] != step.before.bar_open_ms:
-            reached = step.before.bar_open_ms, _account(step.before), step.before.bars_held
-        simulated.go_on_from(reached[1], row, reached[2])
+        if reached is None or reached.open_ms != step.before.bar_open_ms:
+            reached = self._live(step)
+        simulated.go_on_from(reached.account, row, reached.bars_held)
+        simulated.memory = reached.memory
         decisions = self._decisions(simulated, step, row)
         if decisions is None or step.income_of(TRANSFER):
             return self._drift(step, None, None)
         simulated.play(simulated.targets())
         if not simulated.outcome["terminated"]:
             held = int(simulated.simulator.states["bars_held"][0])
-            self._reached = step.after.bar_open_ms, simulated.account, held
+            self._reached = _Reached(step.after.bar_open_ms, simulated.account, held, simulated.memory)
         return self._drift(step, decisions, simulated)
+
+    def _live(self, step: Step) -> "_Reached":
+        """Return where live trading stands at the begin of a step."""
+        before = step.before
+        return _Reached(before.bar_open_ms, _account(before), before.bars_held, self._memory(step.decision))
+
+    def _memory(self, made: DecisionRow | None) -> NDArray[np.float32]:
+        """Return what the policy remembered when it decided, (1, memory size)."""
+        kept = None if made is None else made.memory
+        return memory_of(kept or NOTHING, memory_size(self._deployment.checkpoint.policy))
 
     def _on(self, observed: ObservedMarket) -> OneAccount:
         """Return the simulated account on a market, which may be longer than the last one."""
@@ -124,7 +148,7 @@ class Comparison:
         policy = self._deployment.checkpoint.policy
         return Decisions(
             is_rebuilt=sha256(rebuilt.tobytes()).hexdigest() == made.observation_sha256,
-            is_repeated=float(policy.targets(rebuilt[np.newaxis])[0]) == float(made.target),
+            is_repeated=float(advance(policy, rebuilt[np.newaxis], self._memory(made))[0][0]) == float(made.target),
             is_same_observation=sha256(simulated.observations[0].tobytes()).hexdigest() == made.observation_sha256,
             target=float(made.target),
             simulated=float(simulated.targets()[0]),

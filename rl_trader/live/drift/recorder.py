@@ -74,7 +74,8 @@ class Recorder:
 
     def _decision_row(self, event: Decided) -> DecisionRow:
         seen = self._desk.observation
-        observation = seen.values.tobytes() if seen is not None and seen.open_ms == event.open_ms else NO_OBSERVATION
+        was_asked = seen is not None and seen.open_ms == event.open_ms
+        observation = seen.values.tobytes() if seen is not None and was_asked else NO_OBSERVATION
         return DecisionRow(
             symbol=self._deployment.symbol,
             bar_open_ms=event.open_ms,
@@ -83,6 +84,7 @@ class Recorder:
             observation_sha256=hashlib.sha256(observation).hexdigest(),
             action="hold" if event.fault else event.action,
             target=event.target,
+            memory=self._desk.memory or None if was_asked else None,
         )
 
     def _market_rows(self, open_ms: int) -> Iterator[MarketRow]:

@@ -45,6 +45,7 @@ class DecisionRow(Row):
     observation_sha256: str  # hexadecimal
     action: str
     target: Decimal  # fraction of the largest exposure
+    memory: bytes | None = None  # that the policy got with the observation; None where it remembered nothing
 
     def __post_init__(self) -> None:
         found = hashlib.sha256(self.observation).hexdigest()
@@ -266,8 +267,9 @@ def stored(row: Row) -> StoredRow:
 
 
 def row_from(kind: type[R], values: Mapping[str, Stored]) -> R:
-    """Return the row that a table's columns hold."""
-    return kind(**{column.name: _read(values[column.name], column) for column in _COLUMNS[kind.table]})
+    """Return the row that a table's columns hold; those of an older version may lack some that can be null."""
+    known = [column for column in _COLUMNS[kind.table] if column.name in values or not column.is_optional]
+    return kind(**{column.name: _read(values[column.name], column) for column in known})
 
 
 def stored_text(value: str, place: str) -> str:

@@ -102,6 +102,7 @@ def _guards(*tables: str) -> Step:
 STEPS: Final[Sequence[Step]] = (
     (*_TABLES, *_guards(*_APPEND_ONLY)),
     (*_SEEN, *_guards("account_at_close", "market")),
+    ("ALTER TABLE decision ADD COLUMN memory BLOB",),
 )
 
 

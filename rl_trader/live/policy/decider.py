@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rl_trader.contract_terms import ContractTerms
 from rl_trader.decision import ACCOUNT_LIMIT, order_of
@@ -19,11 +20,13 @@ from rl_trader.errors import RlTraderError
 from rl_trader.kernels import records
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.policy.observer import Observation
-from rl_trader.policy import Policy
+from rl_trader.policy import AnyPolicy
+from rl_trader.remembering import advance, memory_size
 from rl_trader.state import Order
 from rl_trader.trading import kernel_settings, kernel_terms, order_lot
 
 ZERO: Final = Decimal(0)
+NOTHING: Final = b""  # is remembered
 
 
 class Leg(NamedTuple):
@@ -43,6 +46,7 @@ class Decision:
     target: float | None  # fraction of the largest exposure; None holds the position
     legs: tuple[Leg, ...]
     fault: str  # why there is no target; empty where there is one
+    memory: bytes = b""  # what the policy remembers at the next bar; empty where it remembers nothing
 
     @property
     def action(self) -> str:
@@ -79,7 +83,7 @@ class Decider:
     """
 
     def __init__(
-        self, deployment: Deployment, terms: ContractTerms | None = None, policy: Policy | None = None
+        self, deployment: Deployment, terms: ContractTerms | None = None, policy: AnyPolicy | None = None
     ) -> None:
         self._deployment = deployment
         chosen = terms or deployment.terms
@@ -87,13 +91,18 @@ class Decider:
         self._terms = records(table)[0]
         self._settings = records(kernel_settings(deployment.trading))[0]
         self._steps = (chosen.tick_size, order_lot(chosen, deployment.trading).step_size)
-        self._policy: Policy = policy or deployment.checkpoint.policy
+        self._policy: AnyPolicy = policy or deployment.checkpoint.policy
 
-    def decide(self, observation: Observation) -> Decision:
-        """Return what the policy wants; whatever goes wrong holds the position."""
+    def decide(self, observation: Observation, memory: bytes = NOTHING) -> Decision:
+        """Return what the policy wants; whatever goes wrong holds the position.
+
+        Args:
+            observation: At the bar's close.
+            memory: What the decision on the bar before has left; empty where there was none.
+        """
         try:
             self._check_observation(observation)
-            target = self._target(observation)
+            target, remembered = self._target(observation, memory)
             legs = tuple(self._legs(self.order(observation, target)))
         except Exception as error:  # a policy may be anybody's code
             fault = str(error) if isinstance(error, _UnusableError) else f"{type(error).__name__}: {error}"
@@ -101,7 +110,12 @@ class Decider:
                 open_ms=observation.open_ms, observation_sha=observation.sha256, target=None, legs=(), fault=fault
             )
         return Decision(
-            open_ms=observation.open_ms, observation_sha=observation.sha256, target=target, legs=legs, fault=""
+            open_ms=observation.open_ms,
+            observation_sha=observation.sha256,
+            target=target,
+            legs=legs,
+            fault="",
+            memory=remembered,
         )
 
     def order(self, observation: Observation, target: float) -> Order:
@@ -137,8 +151,13 @@ class Decider:
         if not np.isfinite((*account, observation.taker_fee)).all() or not observation.close > 0.0:
             raise _UnusableError(f"account and prices must be finite numbers, found {account} at {observation.close}")
 
-    def _target(self, observation: Observation) -> float:
-        answered = np.asarray(self._policy.targets(observation.values[np.newaxis].copy()), np.float64)
+    def _target(self, observation: Observation, memory: bytes) -> tuple[float, bytes]:
+        """Return the target, and what is remembered at the next bar."""
+        before = memory_of(memory, memory_size(self._policy))
+        wanted, after = advance(self._policy, observation.values[np.newaxis].copy(), before)
+        answered = np.asarray(wanted, np.float64)
+        if after.shape != before.shape or after.dtype != np.float32 or not np.isfinite(after).all():
+            raise _UnusableError(f"a policy must remember {before.shape[1]} finite numbers of float32, found {after}")
         if answered.shape != (1,):
             raise _UnusableError(f"a policy must answer with one target, found {answered.shape}")
         target = float(answered[0])
@@ -147,7 +166,7 @@ class Decider:
             raise _UnusableError(f"a target must lie in [-1, 1], found {target}")
         if levels and target not in levels:
             raise _UnusableError(f"a target must be one of {levels}, found {target}")
-        return target
+        return target, after.tobytes()
 
     def _legs(self, order: Order) -> Iterator[Leg]:
         tick_size, step_size = self._steps
@@ -155,6 +174,19 @@ class Decider:
         for amount, is_reducing in ((order.reduce_amount, True), (order.open_amount, False)):
             if amount:
                 yield Leg(_on_grid(amount, step_size), is_reducing, price)
+
+
+def memory_of(content: bytes, size: int) -> NDArray[np.float32]:
+    """Return the memory (1, size) of a policy that was kept as bytes; none kept is zeros, as where an episode begins.
+
+    Raises:
+        RlTraderError: If it is another policy's.
+    """
+    if not content:
+        return np.zeros((1, size), np.float32)
+    if len(content) != size * np.dtype(np.float32).itemsize:
+        raise _UnusableError(f"a memory must be {size} numbers of float32, found {len(content)} bytes")
+    return np.frombuffer(content, np.float32)[np.newaxis].copy()
 
 
 def _on_grid(value: float, step: Decimal) -> Decimal:
