@@ -78,7 +78,7 @@ class PPOConfig:
     clip_range: float = 0.2
     """How far an update may move the probability of an action, as a ratio."""
     ent_coef: float = 0.0
-    """Weight of the entropy bonus at the start; it falls to 0 over the first four fifths, but is constant in recurrent."""
+    """Weight of the entropy bonus at the start; it falls to 0 over four fifths of the bars; constant in recurrent."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
