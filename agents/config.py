@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from rl_trader.config import Assumptions, EnvConfig
 from rl_trader.errors import ConfigError
+from rl_trader.numeric import is_number
 from rl_trader.serialise import YOUNGER
 
 EMBEDDED = "EMBEDDED"
@@ -37,6 +38,8 @@ class MarketConfig:
     """Period that training never sees, UTC."""
     mirror: bool = False
     """Train on the mirror image of the bars too, in which what rose falls, funding and signals with it."""
+    feature_noise: float = field(default=0.0, metadata=YOUNGER)
+    """Deviation of the noise that training adds to what it is shown of the market, 1 being a scaled feature's own."""
     assumptions: Assumptions = field(default_factory=Assumptions)
     """What to do where a series is not recorded."""
 
@@ -45,6 +48,8 @@ class MarketConfig:
             raise ConfigError("a market needs at least one symbol; name one in market.symbols")
         if len(set(self.symbols)) != len(self.symbols):
             raise ConfigError(f"market.symbols must differ, were {', '.join(self.symbols)}; name each once")
+        if not (is_number(self.feature_noise) and self.feature_noise >= 0.0):
+            raise ConfigError(f"market.feature_noise must be a number from 0, was {self.feature_noise}; change it")
 
     @property
     def is_generated(self) -> bool:

@@ -22,6 +22,7 @@ from agents.config import TrainConfig
 from agents.export import export_policy
 from agents.learners import choose_threads, find_algorithm, find_device, make_model, step_threads
 from agents.markets import data_files, load_market, parse_period, recorded_series
+from agents.noisy_env import NoisyVecEnv
 from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
 from agents.sb3_env import TradingVecEnv
@@ -97,7 +98,8 @@ class TrainingRun:
             num_threads=step_threads(num_envs),
             copy=False,
         )
-        self.env = TradingVecEnv(env)
+        noise = config.market.feature_noise
+        self.env = NoisyVecEnv(env, noise, config.seed) if noise else TradingVecEnv(env)
         self.progress = Progress()
         self._callbacks = [_make_callback(path) for path in config.callbacks]
         if is_new:
