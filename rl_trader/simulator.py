@@ -17,6 +17,7 @@ from rl_trader.kernels import records
 from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
+from rl_trader.replay_rule import play_rule
 from rl_trader.replay_targets import play_targets
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, STATE_DTYPE
 from rl_trader.threads import Counters, Crew
@@ -230,6 +231,22 @@ class Simulator:
             self.brackets,
         )
         return outcomes
+
+    def play_rule(
+        self, targets: NDArray[np.float64], balances: NDArray[np.float64], sums: NDArray[np.float64], has_ended: bool
+    ) -> bool:
+        """Play bars in a row for the only account, from where it has begun, and return whether it has ended.
+
+        Args:
+            targets: (num_bars,) target positions.
+            balances: (num_bars,) margin balances, written.
+            sums: (NUM_SUMS,) of ``replay_rule``, added to.
+            has_ended: Whether it stays out of the market from the first bar on.
+        """
+        settings, terms = self._kernel_arrays
+        return play_rule(
+            targets, balances, sums, has_ended, self._states, self._bars, self._fundings, settings, terms, self.brackets
+        )
 
     def account(self, i: int) -> Account:
         """Return the account with index ``i``."""

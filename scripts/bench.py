@@ -2,9 +2,15 @@
 
 A line's name, or its beginning up to a slash, chooses it; all are measured if none is named. Every figure is a median
 of at least five runs. The environment is the full account of the default configuration on a synthetic market.
+`python -m scripts.bench peers --install` brings the packages that are measured beside this one; what is not at hand is
+left out with a sentence. `growth` and `profile` instead of a line's name measure how speed goes with size, and where
+the time of a training goes.
 """
 
+import argparse
+import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,11 +21,13 @@ from scripts._cli import Parser, run, wide_console
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agents.benchmark.lines import Line
+    from agents.benchmark.line import Line
+    from agents.benchmark.lines import Skipped
     from agents.benchmark.measure import Figure, Result
 
 LEAST_REPEATS: Final = 5
 SCRIPTS: Final = Path(__file__).parent
+COMMANDS: Final = ("peers", "growth", "profile")  # each in a module of its own
 
 
 def _parser() -> Parser:
@@ -28,30 +36,54 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
     parser.add_argument("--repeats", type=int, default=LEAST_REPEATS, help="runs a figure (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a run that time limits (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="of the networks that train: cpu or cuda (default: cpu)")
+    parser.add_argument("--prototypes", type=Path, help="folder of prototypes and lean loops, if there is one")
     parser.add_argument("--list", action="store_true", help="list the lines and measure nothing")
     return parser
 
 
 def main() -> None:
     """Measure and print."""
-    arguments = _parser().parse_args()
-    if arguments.repeats < LEAST_REPEATS:
-        raise ConfigError(f"--repeats must be at least {LEAST_REPEATS}, was {arguments.repeats}; give more")
-    if not arguments.seconds > 0.0:
-        raise ConfigError(f"--seconds must be positive, was {arguments.seconds}; give some tenths of a second")
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command in COMMANDS:
+        importlib.import_module(f"scripts._bench_{command}").main(sys.argv[2:])
+        return
+    _measure(_parser().parse_args())
+
+
+def _measure(arguments: argparse.Namespace) -> None:
+    """Measure what is asked for and print it."""
+    _check(arguments)
 
     from agents.benchmark.effort import Effort
-    from agents.benchmark.lines import all_lines, choose, measure_lines
+    from agents.benchmark.lines import Skipped, all_lines, choose, measure_lines
+    from agents.benchmark.measure import Result
+    from agents.benchmark.peers.process import PROTOTYPES
+    from agents.learners import find_device
 
     lines = choose(all_lines(SCRIPTS), arguments.lines)
     if arguments.list:
         _print_list(lines)
         return
-    results = _reported(measure_lines(lines, Effort(repeats=arguments.repeats, seconds=arguments.seconds)), lines)
+    if arguments.prototypes is not None:
+        os.environ[PROTOTYPES] = str(arguments.prototypes)
+    effort = Effort(repeats=arguments.repeats, seconds=arguments.seconds, device=find_device(arguments.device))
+    answers = _reported(measure_lines(lines, effort), lines)
+    results = [answer for answer in answers if isinstance(answer, Result)]
     if arguments.json:
         print(json.dumps([result.to_json() for result in results], indent=2))
-    else:
+    elif results:
         _print_table(results)
+    for answer in answers:
+        if isinstance(answer, Skipped):
+            print(f"left out {answer.line}: {answer.reason}", file=sys.stderr)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.repeats < LEAST_REPEATS:
+        raise ConfigError(f"--repeats must be at least {LEAST_REPEATS}, was {arguments.repeats}; give more")
+    if not arguments.seconds > 0.0:
+        raise ConfigError(f"--seconds must be positive, was {arguments.seconds}; give some tenths of a second")
 
 
 def _print_list(lines: "list[Line]") -> None:
@@ -60,12 +92,12 @@ def _print_list(lines: "list[Line]") -> None:
         print(f"{line.name:<{width}}  {line.about}")
 
 
-def _reported(results: "Iterable[Result]", lines: "list[Line]") -> "list[Result]":
+def _reported(results: "Iterable[Result | Skipped]", lines: "list[Line]") -> "list[Result | Skipped]":
     """Return the results, naming on stderr what is being measured."""
     from tqdm import tqdm
 
     with tqdm(total=len(lines), unit="line", file=sys.stderr, disable=None, leave=False) as bar:
-        done: list[Result] = []
+        done: list[Result | Skipped] = []
         bar.set_description(lines[0].name)
         for result in results:
             done.append(result)

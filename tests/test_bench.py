@@ -12,7 +12,8 @@ import pytest
 
 from agents.benchmark import environment, memory
 from agents.benchmark.effort import Effort
-from agents.benchmark.lines import ENVIRONMENT, LIVE, TRAINING, Line, all_lines, choose, measure_lines
+from agents.benchmark.line import Line
+from agents.benchmark.lines import ENVIRONMENT, LIVE, TRAINING, all_lines, choose, measure_lines
 from agents.benchmark.live import flood
 from agents.benchmark.live.decisions import FLOOR, STAGES, WHOLE, live_hash, rounds_of
 from agents.benchmark.measure import Contest, Figure, Reach, Result, interleave, rate
@@ -154,6 +155,7 @@ def test_a_result_as_json_has_exactly_the_agreed_fields() -> None:
 
 def _measured(line: Line) -> Result:
     result = next(measure_lines([line], TINY))
+    assert isinstance(result, Result)
     assert result.line == line.name
     assert 0.0 < result.figure.minimum <= result.figure.median <= result.figure.maximum
     assert 0.0 < result.reference.minimum <= result.reference.maximum
@@ -220,11 +222,15 @@ def test_every_script_has_a_help_line() -> None:
 def test_lines_are_chosen_by_name_or_by_its_beginning() -> None:
     lines = all_lines(ROOT / "scripts")
     assert choose(lines, []) == list(lines)
-    assert [line.name for line in choose(lines, ["single_env"])] == ["single_env"]
-    assert [line.name for line in choose(lines, ["vector_env/window_32", "ppo/"])] == [
+    assert [line.name for line in choose(lines, ["single_env/torchtrade"])] == ["single_env/torchtrade"]
+    assert [line.name for line in choose(lines, ["vector_env/window_32", "policy/"])] == [
         "vector_env/window_32/256",
         "vector_env/window_32/1024",
-        "ppo/64x64/1024",
+        "vector_env/window_32/256/prototype",
+        "vector_env/window_32/1024/prototype",
+        "policy/predict",
+        "policy/torch",
+        "policy/numpy",
     ]
 
 

@@ -17,6 +17,14 @@ class Effort:
     """Bars of the market whose memory is measured: five years."""
     num_rollouts: int = 4
     """Rollouts, each with its update, in a training run."""
+    num_shared: int = 500_000
+    """Bars of the market that several processes share."""
+    num_back_tested: int = 1_000_000
+    """Bars of a rule's back-test."""
+    num_evaluated: int = 44_000
+    """Bars of an evaluation."""
+    device: str = "cpu"
+    """Of the networks that are trained: cpu or cuda."""
     num_decisions: int = 100
     """Decisions of the live trader in a run."""
     num_moments: int = 12

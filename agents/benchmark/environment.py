@@ -17,7 +17,7 @@ import numpy as np
 
 from agents.benchmark.effort import Effort
 from agents.benchmark.market import SYMBOL, synthetic_tables
-from agents.benchmark.measure import Contest, rate
+from agents.benchmark.measure import Contest, Run, rate
 from envs import ENV_ID
 from envs.vector_env import TradingVectorEnv
 from rl_trader.config import EnvConfig
@@ -64,13 +64,25 @@ def account_hash(window: int = 1) -> str:
     return config_hash(account_config(window), [load_terms(SYMBOL, None)])
 
 
+def steps(effort: Effort, num_envs: int, *, window: int = 1, num_threads: int = 1) -> Run:
+    """Return steps of a vector environment with random actions."""
+    env = vector_env(effort, num_envs, window=window, num_threads=num_threads)
+    return rate(_stepper(env), num_envs, effort.seconds)
+
+
+def single_steps(effort: Effort) -> Run:
+    """Return steps of one account through ``gymnasium.make`` with random actions."""
+    env = gymnasium.make(ENV_ID, market=bench_market(effort.num_bars), config=account_config())
+    return rate(_single_stepper(env), 1, effort.seconds)
+
+
 @contextmanager
-def against_cart_pole(effort: Effort, num_envs: int) -> Iterator[Contest]:
-    """Vector environment on one thread beside Gymnasium's cart-pole, a vector environment in NumPy."""
+def against_cart_pole(effort: Effort, num_envs: int, num_threads: int = 1) -> Iterator[Contest]:
+    """Vector environment beside Gymnasium's cart-pole, a vector environment in NumPy."""
     peer = gymnasium.make_vec(CART_POLE, num_envs=num_envs, vectorization_mode="vector_entry_point")
     peer.reset(seed=0)
     yield Contest(
-        subject=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
+        subject=steps(effort, num_envs, num_threads=num_threads),
         reference=rate(_stepper(peer), num_envs, effort.seconds),
         reference_name="gymnasium's NumPy CartPole-v1, as many accounts",
         config=account_hash(),
@@ -95,8 +107,8 @@ def against_copy(effort: Effort, num_envs: int, window: int) -> Iterator[Contest
 def two_threads(effort: Effort, num_envs: int) -> Iterator[Contest]:
     """Vector environment on two threads beside itself on one."""
     yield Contest(
-        subject=rate(_stepper(vector_env(effort, num_envs, num_threads=2)), num_envs, effort.seconds),
-        reference=rate(_stepper(vector_env(effort, num_envs)), num_envs, effort.seconds),
+        subject=steps(effort, num_envs, num_threads=2),
+        reference=steps(effort, num_envs),
         reference_name="the same on one thread",
         config=account_hash(),
     )
@@ -105,11 +117,9 @@ def two_threads(effort: Effort, num_envs: int) -> Iterator[Contest]:
 @contextmanager
 def single_env(effort: Effort) -> Iterator[Contest]:
     """One account through ``gymnasium.make`` beside Gymnasium's cart-pole."""
-    market = bench_market(effort.num_bars)
-    env = gymnasium.make(ENV_ID, market=market, config=account_config())
     peer = gymnasium.make(CART_POLE)
     yield Contest(
-        subject=rate(_single_stepper(env), 1, effort.seconds),
+        subject=single_steps(effort),
         reference=rate(_single_stepper(peer), 1, effort.seconds),
         reference_name="gymnasium's CartPole-v1",
         config=account_hash(),

@@ -1,38 +1,21 @@
 """The lines of the benchmark, by name."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numba
 
-from agents.benchmark import environment, exchange, memory, startup, training
+from agents.benchmark import environment, exchange, memory, memory_share, policy_step, startup, training, whole_commands
 from agents.benchmark.effort import Effort
+from agents.benchmark.line import FRAMES, MIB, MS, SECONDS, STEPS, Line
 from agents.benchmark.live import decisions, flood, noticing, starting
-from agents.benchmark.measure import Contest, Reach, Result, interleave
+from agents.benchmark.measure import Reach, Result, interleave
+from agents.benchmark.peers import lines as peers
+from agents.benchmark.peers.venvs import AbsentPeerError
 from rl_trader.errors import ConfigError
-
-STEPS = "steps/s"
-FRAMES = "frames/s"
-MIB = "MiB"
-SECONDS = "s"
-MS = "ms"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """Something that is measured beside its reference."""
-
-    name: str
-    about: str
-    unit: str
-    prepare: Callable[[Effort], AbstractContextManager[Contest]]
-    reach: Reach | None = None
-    num_threads: int = 1
-    """Threads without which the line says nothing."""
-
 
 ENVIRONMENT = (
     Line(
@@ -40,7 +23,7 @@ ENVIRONMENT = (
         about="vector environment beside Gymnasium's NumPy cart-pole",
         unit=STEPS,
         prepare=partial(environment.against_cart_pole, num_envs=1_024),
-        reach=Reach("median", 6e6),
+        reach=Reach("median", 8e6),
     ),
     Line(
         name="vector_env/1_thread/1024/copy",
@@ -67,25 +50,49 @@ ENVIRONMENT = (
         about="windows of 32 bars beside copying them",
         unit=STEPS,
         prepare=partial(environment.against_copy, num_envs=256, window=32),
+        reach=Reach("ratio", 0.5),
     ),
     Line(
         name="vector_env/window_32/1024",
         about="windows of 32 bars beside copying them",
         unit=STEPS,
         prepare=partial(environment.against_copy, num_envs=1_024, window=32),
+        reach=Reach("ratio", 0.5),
     ),
 )
+
+PPO_SIZES: Final = {
+    "64x64/1024": training.ppo_config(num_envs=1_024, n_steps=16, batch_size=8_192, n_epochs=4, hidden=64),
+    "64x64/256": training.ppo_config(num_envs=256, n_steps=64, batch_size=2_048, n_epochs=10, hidden=64),
+    "64x64/64": training.ppo_config(num_envs=64, n_steps=256, batch_size=256, n_epochs=10, hidden=64),
+    "256x256/1024": training.ppo_config(num_envs=1_024, n_steps=16, batch_size=8_192, n_epochs=4, hidden=256),
+}
+_ALL_THREE = {"sb3": 1.0, "sbx": 1.0, "lean_jax": 1.0}
+_FIRST_TWO = {"sb3": 1.0, "sbx": 1.0}
 
 TRAINING = (
     Line(
         name="ppo/64x64/1024",
         about="PPO, batch 8,192, 4 epochs, beside PPO on an environment that does nothing",
         unit=FRAMES,
-        prepare=partial(
-            training.ppo,
-            config=training.ppo_config(num_envs=1_024, n_steps=16, batch_size=8_192, n_epochs=4, hidden=64),
-        ),
+        prepare=partial(training.against_nothing, config=PPO_SIZES["64x64/1024"]),
         reach=Reach("ratio", 0.9),
+    ),
+    *(
+        line
+        for name, config in PPO_SIZES.items()
+        for line in peers.ppo_lines(name, config, _FIRST_TWO if name == "64x64/64" else _ALL_THREE)
+    ),
+    *peers.USERS,
+    *(
+        Line(
+            name=f"policy/{way}",
+            about=f"from an observation to a target, 64x64, beside {about}",
+            unit=MS,
+            prepare=partial(policy_step.against, way=way),
+            reach=Reach("median", 0.05, is_least=False),
+        )
+        for way, about in (("predict", "model.predict"), ("torch", "bare torch"), ("numpy", "bare NumPy"))
     ),
     Line(
         name="memory/1m/5_years",
@@ -93,6 +100,13 @@ TRAINING = (
         unit=MIB,
         prepare=memory.training,
         reach=Reach("median", 600.0, is_least=False),
+    ),
+    Line(
+        name="memory/8_processes",
+        about="a mapped market in eight processes that play it, beside one copy of its arrays",
+        unit=MIB,
+        prepare=memory_share.workers,
+        reach=Reach("ratio", 1.5, is_least=False),
     ),
 )
 
@@ -214,7 +228,24 @@ def all_lines(scripts: Path) -> tuple[Line, ...]:
         )
         for name in startup.script_names(scripts)
     )
-    return ENVIRONMENT + TRAINING + EXCHANGE + LIVE + helps
+    commands = (
+        Line(
+            name="evaluation",
+            about="scripts.evaluate over 44,000 bars, with all baselines and 200 random agents",
+            unit=SECONDS,
+            prepare=partial(whole_commands.evaluation, scripts=scripts),
+            reach=Reach("median", 10.0, is_least=False),
+        ),
+        Line(
+            name="demo",
+            about="`make train`, start to report",
+            unit=SECONDS,
+            prepare=partial(whole_commands.demo, scripts=scripts),
+            reach=Reach("median", 90.0, is_least=False),
+        ),
+    )
+    of_peers = peers.VECTOR + peers.SINGLE + peers.BACK_TEST
+    return ENVIRONMENT + of_peers + TRAINING + commands + EXCHANGE + LIVE + helps
 
 
 def choose(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
@@ -240,18 +271,33 @@ def _is_named(line: Line, name: str) -> bool:
     return f"{line.name}/".startswith(f"{name.rstrip('/')}/")
 
 
-def measure_lines(lines: Sequence[Line], effort: Effort) -> Iterator[Result]:
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line whose peer is not at hand."""
+
+    line: str
+    reason: str
+
+
+def measure_lines(lines: Sequence[Line], effort: Effort) -> Iterator[Result | Skipped]:
     """Measure one line after another."""
     for line in lines:
-        with line.prepare(effort) as contest:
-            figure, reference = interleave(contest, effort.repeats)
-        yield Result(
-            line=line.name,
-            unit=line.unit,
-            figure=figure,
-            reference_name=contest.reference_name,
-            reference=reference,
-            ratio=figure.median / reference.median,
-            reach=line.reach,
-            config=contest.config,
-        )
+        try:
+            yield _measured(line, effort)
+        except AbsentPeerError as absent:
+            yield Skipped(line.name, str(absent))
+
+
+def _measured(line: Line, effort: Effort) -> Result:
+    with line.prepare(effort) as contest:
+        figure, reference = interleave(contest, effort.repeats)
+    return Result(
+        line=line.name,
+        unit=line.unit,
+        figure=figure,
+        reference_name=contest.reference_name,
+        reference=reference,
+        ratio=figure.median / reference.median,
+        reach=line.reach,
+        config=contest.config,
+    )

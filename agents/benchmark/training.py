@@ -1,87 +1,121 @@
-"""Frames per second of training, beside the same training on an environment that costs nothing."""
+"""Frames per second of training: this project's, stock Stable-Baselines3's on the same accounts, and two limits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
+from itertools import pairwise
+from typing import Final, cast
 
-import numpy as np
-from gymnasium import spaces
-from numpy.typing import NDArray
+import torch
+from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+from torch import nn
 
 from agents.benchmark.effort import Effort
 from agents.benchmark.environment import account_hash, vector_env
 from agents.benchmark.measure import Contest, Run, rate
+from agents.benchmark.peers.workers.still_vec_env import StillVecEnv
 from agents.config import PPOConfig, TrainConfig
-from agents.learners import make_model, step_threads
+from agents.learners import choose_threads, make_model, step_threads
 from agents.sb3_env import TradingVecEnv
 
-
-class IdleVecEnv(VecEnv):
-    """Hands back one ready array of observations, rewards of zero, and no episode that ends."""
-
-    def __init__(self, num_envs: int, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
-        self.render_mode = None
-        super().__init__(num_envs, observation_space, action_space)
-        shape = (num_envs, *(observation_space.shape or ()))
-        self._observations = np.random.default_rng(0).standard_normal(shape, np.float32)
-        self._rewards = np.zeros(num_envs)
-        self._dones = np.zeros(num_envs, np.bool_)
-        self._infos: list[dict[str, Any]] = [{} for _ in range(num_envs)]
-
-    def reset(self) -> VecEnvObs:
-        """Return the array."""
-        return self._observations
-
-    def step_async(self, actions: NDArray[Any]) -> None:
-        """Do nothing."""
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """Return the array."""
-        return self._observations, self._rewards, self._dones, self._infos
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return an attribute, once for every account."""
-        return [getattr(self, attr_name)] * self.num_envs
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:  # noqa: ANN401 - as in SB3
-        """Set an attribute."""
-        setattr(self, attr_name, value)
-
-    def env_method(
-        self,
-        method_name: str,
-        *method_args: Any,  # noqa: ANN401 - as in SB3
-        indices: VecEnvIndices = None,
-        **method_kwargs: Any,  # noqa: ANN401 - as in SB3
-    ) -> list[Any]:
-        """Call a method and return its result for every account."""
-        return [getattr(self, method_name)(*method_args, **method_kwargs)] * self.num_envs
-
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
-        """Return that no account is wrapped."""
-        return [False] * self.num_envs
+PRODUCTS: Final = 3  # of matrices a layer and sample: forward, and the gradients of weights and inputs
+ALL_THREADS: Final = torch.get_num_threads()
 
 
 @contextmanager
-def ppo(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
+def against_nothing(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
     """Training by PPO beside the same training on an environment that does nothing."""
-    accounts = vector_env(effort, config.num_envs, num_threads=step_threads(config.num_envs))
-    env = TradingVecEnv(accounts)
-    idle = IdleVecEnv(config.num_envs, env.observation_space, env.action_space)
-    train = TrainConfig(ppo=config, env=accounts.config, device="cpu")
     yield Contest(
-        subject=_frames(make_model(train, env), config, effort.num_rollouts),
-        reference=_frames(make_model(train, cast(TradingVecEnv, idle)), config, effort.num_rollouts),
+        subject=ppo(effort, config),
+        reference=_ppo_on_nothing(effort, config),
         reference_name="the same PPO on an environment that does nothing",
         config=account_hash(),
     )
+
+
+@contextmanager
+def against_stock(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
+    """Training by PPO beside Stable-Baselines3's own PPO on the same accounts."""
+    yield Contest(
+        subject=ppo(effort, config),
+        reference=_stock_ppo(effort, config),
+        reference_name="stable_baselines3.PPO on the same accounts",
+        config=account_hash(),
+    )
+
+
+@contextmanager
+def against_products(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
+    """Training by PPO beside the products of matrices that it cannot do without."""
+    yield Contest(
+        subject=ppo(effort, config),
+        reference=_products(effort, config),
+        reference_name="the products of matrices alone, on all threads",
+        config=account_hash(),
+    )
+
+
+def ppo(effort: Effort, config: PPOConfig) -> Run:
+    """Return frames of this project's training on the measured account."""
+    accounts = vector_env(effort, config.num_envs, num_threads=step_threads(config.num_envs))
+    train = TrainConfig(ppo=config, env=accounts.config, device=effort.device)
+    model = make_model(train, TradingVecEnv(accounts))
+    return _on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
+
+
+def _ppo_on_nothing(effort: Effort, config: PPOConfig) -> Run:
+    accounts = vector_env(effort, config.num_envs)
+    still = StillVecEnv(config.num_envs, accounts.single_observation_space, accounts.single_action_space)
+    train = TrainConfig(ppo=config, env=accounts.config, device=effort.device)
+    model = make_model(train, cast(TradingVecEnv, still))
+    return _on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
+
+
+def _stock_ppo(effort: Effort, config: PPOConfig) -> Run:
+    accounts = vector_env(effort, config.num_envs, num_threads=step_threads(config.num_envs))
+    model = PPO(
+        "MlpPolicy",
+        TradingVecEnv(accounts),
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        policy_kwargs={"net_arch": list(config.net_arch), "activation_fn": nn.Tanh},
+        device=effort.device,
+    )
+    return _on_threads(_frames(model, config, effort.num_rollouts), ALL_THREADS)
+
+
+def _products(effort: Effort, config: PPOConfig) -> Run:
+    """Return frames of the matrix products of one rollout and its update, two networks deep, and nothing else."""
+    accounts = vector_env(effort, 2)
+    sizes = [*(accounts.single_observation_space.shape or ()), *config.net_arch]
+    updates = config.num_envs * config.n_steps // config.batch_size * config.n_epochs
+    update = _layer_products(sizes, config.batch_size, effort.device)
+    play = _layer_products(sizes, config.num_envs, effort.device)
+
+    def multiply() -> None:
+        for _ in range(config.n_steps):
+            play(1)
+        for _ in range(updates):
+            update(PRODUCTS)
+        if effort.device != "cpu":
+            torch.cuda.synchronize()
+
+    frames = config.num_envs * config.n_steps
+    return _on_threads(rate(multiply, frames, effort.seconds), ALL_THREADS)
+
+
+def _layer_products(sizes: list[int], num_rows: int, device: str) -> Callable[[int], None]:
+    pairs = [(torch.ones(num_rows, a, device=device), torch.ones(a, b, device=device)) for a, b in pairwise(sizes)]
+    outs = [torch.empty(num_rows, weights.shape[1], device=device) for _, weights in pairs]
+
+    def multiply(num_products: int) -> None:
+        for _ in range(2 * num_products):  # actor and critic
+            for (rows, weights), out in zip(pairs, outs, strict=True):
+                torch.mm(rows, weights, out=out)
+
+    return multiply
 
 
 def ppo_config(*, num_envs: int, n_steps: int, batch_size: int, n_epochs: int, hidden: int) -> PPOConfig:
@@ -94,6 +128,20 @@ def ppo_config(*, num_envs: int, n_steps: int, batch_size: int, n_epochs: int, h
         n_epochs=n_epochs,
         net_arch=(hidden, hidden),
     )
+
+
+def _on_threads(run: Run, num_threads: int) -> Run:
+    """Return a run during which torch has so many threads."""
+
+    def on_threads() -> float:
+        before = torch.get_num_threads()
+        torch.set_num_threads(num_threads)
+        try:
+            return run()
+        finally:
+            torch.set_num_threads(before)
+
+    return on_threads
 
 
 def _frames(model: BaseAlgorithm, config: PPOConfig, num_rollouts: int) -> Run:
