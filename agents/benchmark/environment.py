@@ -67,7 +67,7 @@ def account_hash(window: int = 1) -> str:
 def steps(effort: Effort, num_envs: int, *, window: int = 1, num_threads: int = 1) -> Run:
     """Return steps of a vector environment with random actions."""
     env = vector_env(effort, num_envs, window=window, num_threads=num_threads)
-    return rate(_stepper(env), num_envs, effort.seconds)
+    return rate(stepper(env), num_envs, effort.seconds)
 
 
 def single_steps(effort: Effort) -> Run:
@@ -83,7 +83,7 @@ def against_cart_pole(effort: Effort, num_envs: int, num_threads: int = 1) -> It
     peer.reset(seed=0)
     yield Contest(
         subject=steps(effort, num_envs, num_threads=num_threads),
-        reference=rate(_stepper(peer), num_envs, effort.seconds),
+        reference=rate(stepper(peer), num_envs, effort.seconds),
         reference_name="gymnasium's NumPy CartPole-v1, as many accounts",
         config=account_hash(),
     )
@@ -96,7 +96,7 @@ def against_copy(effort: Effort, num_envs: int, window: int) -> Iterator[Contest
     env = vector_env(effort, num_envs, window=window)
     source, target = env.core.simulator.new_observations(), env.core.simulator.new_observations()
     yield Contest(
-        subject=rate(_stepper(env), num_envs, effort.seconds),
+        subject=rate(stepper(env), num_envs, effort.seconds),
         reference=rate(lambda: np.copyto(target, source), num_envs, effort.seconds),
         reference_name="copying the observations alone",
         config=account_hash(window),
@@ -127,7 +127,8 @@ def single_env(effort: Effort) -> Iterator[Contest]:
     peer.close()
 
 
-def _stepper(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> Callable[[], None]:
+def stepper(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> Callable[[], None]:
+    """Return a step with actions that were drawn beforehand."""
     space = env.single_action_space
     assert isinstance(space, gymnasium.spaces.Discrete)
     draws = np.random.default_rng(0).integers(0, space.n, (NUM_DRAWS, env.num_envs))
