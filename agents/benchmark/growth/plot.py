@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.benchmark.growth.curves import Point
+from agents.benchmark.growth.markets import ORIGINAL_BARS
 from agents.figures import AGENT, BASELINES, DOTS_PER_INCH, GRID, INK
 
 SIZE: Final = (12.0, 7.5)  # inches
@@ -14,6 +15,7 @@ PANELS: Final = ("accounts", "bars", "features", "window", "symbols")
 TWO_THREADS: Final = "accounts, 2 threads"
 SECOND: Final = BASELINES[1]
 COPY: Final = BASELINES[0]
+NUM_FEATURES: Final = 24  # of the measured account
 
 
 def growth_figure(points: Mapping[str, Sequence[Point]]) -> Figure:
@@ -28,17 +30,20 @@ def growth_figure(points: Mapping[str, Sequence[Point]]) -> Figure:
     for panel, name in zip(panels, PANELS, strict=False):
         _draw(panel, name, points)
     _draw_memory(panels[-1], points)
-    panels[0].legend(frameon=False, fontsize=9)
     return figure
 
 
 def _draw(panel: Axes, name: str, points: Mapping[str, Sequence[Point]]) -> None:
-    own = points.get(name, ())
+    own = points.get(name)
+    if not own:
+        panel.set_visible(False)
+        return
     sizes = [point.size for point in own]
     panel.plot(sizes, [point.copy.median for point in own], color=COPY, lw=1, ls="--", label="copying observations")
     _draw_steps(panel, own, AGENT, "one thread")
     if name == "accounts":
         _draw_steps(panel, points.get(TWO_THREADS, ()), SECOND, "two threads")
+        panel.legend(frameon=False, fontsize=9)
     _style(panel, name, "steps/s")
 
 
@@ -50,9 +55,12 @@ def _draw_steps(panel: Axes, points: Sequence[Point], colour: str, label: str) -
 
 
 def _draw_memory(panel: Axes, points: Mapping[str, Sequence[Point]]) -> None:
-    for name, colour, factor in (("bars", AGENT, 24), ("features", SECOND, None)):
-        own = points.get(name, ())
-        cells = [point.size * (factor or 100_000) for point in own]
+    if not points.get("bars") or not points.get("features"):
+        panel.set_visible(False)
+        return
+    for name, colour, others in (("bars", AGENT, NUM_FEATURES), ("features", SECOND, ORIGINAL_BARS)):
+        own = points[name]
+        cells = [point.size * others for point in own]
         panel.plot(cells, [point.mib for point in own], color=colour, marker="o", ms=4, lw=1.5, label=f"{name} grow")
     panel.legend(frameon=False, fontsize=9)
     _style(panel, "bars x features", "MiB of bars and features")
