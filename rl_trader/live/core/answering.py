@@ -18,7 +18,7 @@ from rl_trader.live.core.commands import (
     RebuildStream,
     SetTimer,
 )
-from rl_trader.live.core.deciding import Gate, send_next
+from rl_trader.live.core.deciding import Gate, send_next, why_bare
 from rl_trader.live.core.events import Answered, FillSeen, OrderSeen, Queried, Sending, Snapshot
 from rl_trader.live.core.guarding import flatten
 from rl_trader.live.core.intents import Intent
@@ -71,7 +71,7 @@ def _why_withdrawn(state: State, intent: Intent) -> str | None:
         return "market data are stale"
     if state.unknown():
         return "an order is in an unknown state"
-    if (why := why_not_set_up(state) or why_not_trading(state)) is not None:
+    if (why := why_bare(state, intent) or why_not_set_up(state) or why_not_trading(state)) is not None:
         return why
     if state.now_ms - (int(intent.decision) + state.conduct.bar_ms) > state.conduct.late_ms:
         return "its decision is too old"

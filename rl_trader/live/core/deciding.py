@@ -10,6 +10,7 @@ from decimal import Decimal
 from rl_trader.klines import utc
 from rl_trader.live.core.commands import Alert, Command, Decide, Place
 from rl_trader.live.core.events import BarClosed, BarRevised, BarSkipped, Decided
+from rl_trader.live.core.guarding import is_bare
 from rl_trader.live.core.intents import Intent, client_id
 from rl_trader.live.core.resting import resting, take_back, watch
 from rl_trader.live.core.settings import why_not_set_up, why_not_trading
@@ -186,9 +187,15 @@ def _let_rest(state: State, event: Decided, legs: list[Intent], gate: Gate) -> l
     return [*commands, *watch(state, event.open_ms)] if resting(state) else commands
 
 
+def why_bare(state: State, intent: Intent) -> str | None:
+    """Return why an order must not add to a position that has no stop."""
+    is_added = intent.purpose.adds_exposure and is_bare(state)
+    return f"the position of {state.books.amount} has no stop yet" if is_added else None
+
+
 def send(state: State, intent: Intent, gate: Gate) -> list[Command]:
     """Let an order go, if the risk gate lets it; what waits behind one that may not go does not go either."""
-    if (why := gate(state, intent)) is not None:
+    if (why := why_bare(state, intent) or gate(state, intent)) is not None:
         state.waiting.clear()
         return [Alert(f"{intent.purpose} of {intent.amount} is refused: {why}")]
     state.keep(intent)

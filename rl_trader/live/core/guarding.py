@@ -1,8 +1,8 @@
 """The stop that rests at the exchange for as long as there is a position.
 
 It closes the whole position at market when the mark price meets it, so that one too many cannot close too much. The
-exchange takes one of a kind and side: an old one is taken back before the new one is placed. Where none can be placed,
-the position is closed.
+exchange takes one of a kind and side: an old one is taken back before the new one is placed. A position that is bare,
+without a stop that the exchange is known to have, is not added to.
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from rl_trader.live.core.commands import Alert, Cancel, Command, Place
 from rl_trader.live.core.intents import Intent, client_id
 from rl_trader.live.core.state import State
-from rl_trader.live.core.words import Purpose
+from rl_trader.live.core.words import IntentState, Purpose
 
 _CLOSE: tuple[Purpose, ...] = (Purpose.EXIT, Purpose.FLATTEN)
 
@@ -25,6 +25,13 @@ def guard(state: State) -> list[Command]:
     if wanted is None or state.now_ms < state.guard_after_ms:
         return commands
     return [*commands, *_place_missing(state)]
+
+
+def is_bare(state: State) -> bool:
+    """Return whether a position that must have a stop has none that the exchange is known to have."""
+    if state.conduct.stop_loss is None or not state.books.amount:
+        return False
+    return state.stop_id is None or state.intents[state.stop_id].state is not IntentState.OPEN
 
 
 def _is_live(state: State, kept: str | None) -> bool:

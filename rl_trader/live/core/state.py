@@ -120,6 +120,7 @@ class State:
     num_guards: int = 0  # stops that were placed, for their client ids
     num_unguarded: int = 0  # protective orders in a row that were refused
     guard_after_ms: int = 0  # before which none is tried again
+    bare_since_ms: int | None = None  # since when the position has no stop that the exchange is known to have
     is_market_alive: bool = False
     mark_price: Decimal = ZERO
     fundings: dict[int, Decimal] = field(default_factory=dict)  # USDT, by minute since 1970; of the newest bars

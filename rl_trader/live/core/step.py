@@ -9,6 +9,7 @@ from typing import Final
 
 from rl_trader.klines import utc
 from rl_trader.live.core.answering import answer, ask, ask_for_trades, note_query, note_sending, see, see_fill
+from rl_trader.live.core.baring import close_bare, watch_bare
 from rl_trader.live.core.bookkeeping import book_income, see_account
 from rl_trader.live.core.commands import Alert, Command, ReadAccount, SetTimer
 from rl_trader.live.core.deciding import Gate, close_bar, decide, go_on, revise_bar, skip_bar
@@ -65,7 +66,7 @@ class Core:
         state = self.state
         state.now_ms = max(state.now_ms, event.t_ms)
         state.changes.clear()
-        return [*self._take(event), *go_on(state), *call_off(state)]
+        return [*self._take(event), *go_on(state), *call_off(state), *watch_bare(state)]
 
     def _take(self, event: Event) -> list[Command]:  # noqa: C901 - one line an event
         state, gate = self.state, self._gate
@@ -172,6 +173,7 @@ _TIMERS: Final[Mapping[str, Callable[[State], list[Command]]]] = {
     "resting": look_at_resting,
     "countdown": watch_on,
     "guard": _guard,
+    "bare": close_bare,
     "flatten": _flatten,
 }
 _TIMERS_OF_ORDERS: Final[Mapping[str, Callable[[State, Intent], list[Command]]]] = {
