@@ -128,7 +128,7 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
 
     def _reset_ended(self, outcomes: Arrays, observations: Arrays, info: dict[str, Any]) -> None:
         ended = outcomes["terminated"] | outcomes["truncated"]
-        final = np.zeros_like(observations)
+        final = np.zeros(observations.shape, observations.dtype)  # whose pages are made only where something is written
         final[ended] = observations[ended]
         info["final_info"] = {name: info[name] for name in INFO_FIELDS}
         info["final_obs"], info["_final_obs"], info["_final_info"] = final, ended, ended

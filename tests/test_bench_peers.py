@@ -100,7 +100,7 @@ def test_prototypes_that_nobody_has_named_are_absent(monkeypatch: pytest.MonkeyP
     assert "--prototypes" in answer.reason
 
 
-@pytest.mark.parametrize("name", ["ppo/64x64/64/sb3", "ppo/64x64/256/limit", "policy"])
+@pytest.mark.parametrize("name", ["ppo/64x64/64/sb3", "ppo/64x64/256/limit", "policy", "dqn/64/stock_1"])
 def test_lines_of_training_that_need_no_peer_run(name: str) -> None:
     for answer in measure_lines(choose(TRAINING, [name]), TINY):
         assert isinstance(answer, Result)

@@ -8,7 +8,17 @@ from typing import Final
 
 import numba
 
-from agents.benchmark import environment, exchange, memory, memory_share, policy_step, startup, training, whole_commands
+from agents.benchmark import (
+    environment,
+    exchange,
+    memory,
+    memory_share,
+    policy_step,
+    startup,
+    training,
+    training_dqn,
+    whole_commands,
+)
 from agents.benchmark.effort import Effort
 from agents.benchmark.line import FRAMES, MIB, MS, SECONDS, STEPS, Line
 from agents.benchmark.live import decisions, flood, noticing, starting
@@ -67,6 +77,11 @@ PPO_SIZES: Final = {
     "64x64/64": training.ppo_config(num_envs=64, n_steps=256, batch_size=256, n_epochs=10, hidden=64),
     "256x256/1024": training.ppo_config(num_envs=1_024, n_steps=16, batch_size=8_192, n_epochs=4, hidden=256),
 }
+DQN_SIZES: Final = {
+    "1": training_dqn.dqn_config(num_envs=1, train_freq=4, gradient_steps=1, batch_size=32),
+    "16": training_dqn.dqn_config(num_envs=16, train_freq=4, gradient_steps=4, batch_size=256),
+    "64": training_dqn.dqn_config(num_envs=64, train_freq=4, gradient_steps=16, batch_size=256),
+}
 _ALL_THREE = {"sb3": 1.0, "sbx": 1.0, "lean_jax": 1.0}
 _FIRST_TWO = {"sb3": 1.0, "sbx": 1.0}
 
@@ -84,6 +99,18 @@ TRAINING = (
         for line in peers.ppo_lines(name, config, _FIRST_TWO if name == "64x64/64" else _ALL_THREE)
     ),
     *peers.USERS,
+    *(
+        Line(
+            name=f"dqn/{name}/stock_{threads}",
+            about=f"DQN, batch {config.batch_size}, {config.gradient_steps} updates every {config.train_freq} bars of"
+            f" {name} accounts, beside stock Stable-Baselines3 on {threads} threads",
+            unit="updates/s",
+            prepare=partial(training_dqn.against_stock, config=config, num_threads=threads),
+            reach=Reach("ratio", 1.5),
+        )
+        for name, config in DQN_SIZES.items()
+        for threads in (1, 2)
+    ),
     *(
         Line(
             name=f"policy/{way}",

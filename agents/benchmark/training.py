@@ -61,7 +61,7 @@ def ppo(effort: Effort, config: PPOConfig) -> Run:
     accounts = vector_env(effort, config.num_envs, num_threads=step_threads(config.num_envs))
     train = TrainConfig(ppo=config, env=accounts.config, device=effort.device)
     model = make_model(train, TradingVecEnv(accounts))
-    return _on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
+    return on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
 
 
 def _ppo_on_nothing(effort: Effort, config: PPOConfig) -> Run:
@@ -69,7 +69,7 @@ def _ppo_on_nothing(effort: Effort, config: PPOConfig) -> Run:
     still = StillVecEnv(config.num_envs, accounts.single_observation_space, accounts.single_action_space)
     train = TrainConfig(ppo=config, env=accounts.config, device=effort.device)
     model = make_model(train, cast(TradingVecEnv, still))
-    return _on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
+    return on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
 
 
 def _stock_ppo(effort: Effort, config: PPOConfig) -> Run:
@@ -83,7 +83,7 @@ def _stock_ppo(effort: Effort, config: PPOConfig) -> Run:
         policy_kwargs={"net_arch": list(config.net_arch), "activation_fn": nn.Tanh},
         device=effort.device,
     )
-    return _on_threads(_frames(model, config, effort.num_rollouts), ALL_THREADS)
+    return on_threads(_frames(model, config, effort.num_rollouts), ALL_THREADS)
 
 
 def _products(effort: Effort, config: PPOConfig) -> Run:
@@ -103,7 +103,7 @@ def _products(effort: Effort, config: PPOConfig) -> Run:
             torch.cuda.synchronize()
 
     frames = config.num_envs * config.n_steps
-    return _on_threads(rate(multiply, frames, effort.seconds), ALL_THREADS)
+    return on_threads(rate(multiply, frames, effort.seconds), ALL_THREADS)
 
 
 def _layer_products(sizes: list[int], num_rows: int, device: str) -> Callable[[int], None]:
@@ -130,7 +130,7 @@ def ppo_config(*, num_envs: int, n_steps: int, batch_size: int, n_epochs: int, h
     )
 
 
-def _on_threads(run: Run, num_threads: int) -> Run:
+def on_threads(run: Run, num_threads: int) -> Run:
     """Return a run during which torch has so many threads."""
 
     def on_threads() -> float:
