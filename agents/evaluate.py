@@ -24,7 +24,7 @@ from rl_trader.honesty import Honesty, judge
 from rl_trader.market import Period
 from rl_trader.metrics import portfolio
 from rl_trader.observed_market import observe_market
-from rl_trader.policy import Policy, Rule
+from rl_trader.policy import AnyPolicy, Rule
 from rl_trader.report import write_evaluation
 from rl_trader.statistics.sharpe import sharpe_ratio
 from rl_trader.stress import stress
@@ -50,7 +50,7 @@ class Others:
     """What a user wants to see beside the agent, by import path."""
 
     rules: Mapping[str, Rule]
-    policies: Mapping[str, Policy]
+    policies: Mapping[str, AnyPolicy]
 
 
 def evaluate_run(
@@ -77,7 +77,7 @@ def evaluate_run(
         which: The ``best`` or the ``last`` checkpoint.
         num_random: Random agents beside it.
         rules: Import paths of further baselines of the form ``policy.Rule``.
-        policies: Import paths of further baselines of the form ``policy.Policy``.
+        policies: Import paths of further baselines of the form ``policy.Policy`` or ``policy.RecurrentPolicy``.
         with_income: Write every booking of the agent's account into ``income.parquet`` too.
 
     Raises:

@@ -1,7 +1,8 @@
 """Train an agent: ``python -m scripts.train [PRESET] [--field value ...]`` or ``--resume RUN``.
 
 Presets are ``demo`` (the embedded market; the default), ``btcusdt-30m``, ``btcusdt-4h`` and ``majors-4h``, each with
-``--algo ppo`` or ``--algo dqn``. Every number can be overridden: ``--help`` after a preset lists the fields.
+``--algo ppo`` or ``--algo dqn``, and with the extra ``contrib`` also ``qrdqn`` and ``recurrent``. Every number can be
+overridden: ``--help`` after a preset lists the fields.
 """
 
 import sys
