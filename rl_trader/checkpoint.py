@@ -1,11 +1,14 @@
 """A deployable policy as a folder of two files: ``policy.safetensors`` and ``manifest.json``.
 
 The manifest says all that deployment needs: architecture, observation layout with its hash, scaling, actions, how the
-account trades, market, terms, training period. Nothing is unpickled, and nothing else in a run's folder is needed.
+account trades, market, terms, training period. It has a hash of itself, and with it of the weights, whose hash it
+names: that is the checkpoint's identity, and a change of either file is refused. Nothing is unpickled, and nothing else
+in a run's folder is needed.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +40,7 @@ from rl_trader.serialise import from_json, to_json
 FORMAT: Final = 1
 POLICY_FILE: Final = "policy.safetensors"
 MANIFEST_FILE: Final = "manifest.json"
+SEAL: Final = "sha256"  # name of the manifest's own hash in it
 GOLDEN_OBSERVATIONS: Final = "golden.observations"
 GOLDEN_TARGETS: Final = "golden.targets"
 MOST_MANIFEST_BYTES: Final = 16 * 2**20
@@ -75,6 +79,13 @@ def schema_hash(schema: ObservationSchema) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with the hash of all else that it says, as canonical JSON: the checkpoint's identity."""
+    content: dict[str, Any] = json.loads(json.dumps({name: part for name, part in manifest.items() if name != SEAL}))
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return {**content, SEAL: hashlib.sha256(text.encode()).hexdigest()}
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into a folder that does not exist; the folder appears whole or not at all.
 
@@ -90,7 +101,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     try:
         beside.mkdir(parents=True, exist_ok=True)
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside / POLICY_FILE)
-        manifest = _manifest(checkpoint, _sha256(beside / POLICY_FILE))
+        manifest = sealed(_manifest(checkpoint, _sha256(beside / POLICY_FILE)))
         (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n")
         beside.rename(folder)
     except (OSError, SafetensorError) as error:
@@ -162,10 +173,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a checkpoint, of which nothing is checked but its format.
+    """Return the manifest of a checkpoint, of which nothing is checked but its format and its own hash.
 
     Raises:
-        CheckpointError: If there is none, it cannot be read, or it is of another format.
+        CheckpointError: If there is none, it cannot be read, is of another format or has not its own hash.
     """
     path = folder / MANIFEST_FILE
     if not path.is_file():
@@ -177,7 +188,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else manifest
         raise CheckpointError(f"{path} must have format {FORMAT}, found {found!r}; use the version that made it")
+    _check_seal(manifest, path)
     return manifest
+
+
+def _check_seal(manifest: dict[str, Any], path: Path) -> None:
+    if SEAL not in manifest:
+        raise CheckpointError(
+            f"{path} has no hash of itself, so that nobody can tell whether it was changed: an older version made it;"
+            " make the checkpoint again with this one"
+        )
+    try:
+        wanted = sealed(manifest)[SEAL]
+    except RecursionError:
+        raise CheckpointError(f"{path} cannot be read: it is nested too deeply; it is damaged") from None
+    if manifest[SEAL] != wanted:
+        raise CheckpointError(
+            f"{path} does not have its own hash: it was changed or is damaged; put the file back as it was made"
+        )
 
 
 def _read_arrays(path: Path, wanted_hash: str) -> dict[str, NDArray[Any]]:

@@ -25,7 +25,7 @@ from agents.learners import make_model
 from agents.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
-from rl_trader.checkpoint import Checkpoint, _sha256, load_checkpoint, save_checkpoint, schema_hash
+from rl_trader.checkpoint import Checkpoint, _sha256, load_checkpoint, save_checkpoint, schema_hash, sealed
 from rl_trader.config import EMBEDDED_ENV, EnvConfig
 from rl_trader.decision import ActionMap
 from rl_trader.embedded import embedded_terms
@@ -197,9 +197,9 @@ def test_a_network_worked_by_hand() -> None:
 
 
 def edit(folder: Path, change: Callable[[Any], Any]) -> None:
-    """Change the manifest."""
+    """Change the manifest, and its own hash with it."""
     path = folder / "manifest.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    path.write_text(json.dumps(sealed(change(json.loads(path.read_text())))))
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, NDArray[Any]]], object]) -> None:
@@ -340,7 +340,7 @@ def test_a_manifest_that_does_not_fit_is_refused(fault: str, saved: Path) -> Non
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the paths of all values below a JSON value, containers included."""
-    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    below = value.items() if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else ()
     return [(*path, key) for key, _ in below] + [leaf for key, part in below for leaf in leaves(part, (*path, key))]
 
 
@@ -354,7 +354,7 @@ def test_junk_anywhere_in_the_manifest_is_loaded_as_it_is_or_refused_in_one_sent
         for key in path[:-1]:
             parent = parent[key]
         parent[path[-1]] = junk
-        (saved / "manifest.json").write_text(json.dumps(manifest))
+        (saved / "manifest.json").write_text(json.dumps(sealed(manifest)))
         try:
             load_checkpoint(saved)
         except CheckpointError as error:

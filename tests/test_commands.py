@@ -18,6 +18,7 @@ import pytest
 
 from agents.run_folder import RunFolder
 from rl_trader.bars import MS_PER_HOUR
+from rl_trader.checkpoint import sealed
 from rl_trader.klines import utc
 from scripts import bench, compare, differential, doctor, download, evaluate, margin
 from scripts import train as train_script
@@ -589,7 +590,10 @@ def test_a_damaged_file_is_one_sentence(name: str, content: bytes, call: Call, d
 def test_a_checkpoint_of_another_schema_is_one_sentence(call: Call, demo_run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(demo_run, tmp_path / "copy")
     for path in copy.rglob("manifest.json"):
-        edit(path, lambda data: data | {"observation": data["observation"] | {"sha256": "0" * 64}})
+        edit(path, lambda data: data | {"facts": {}})
+    assert_one_sentence(call("evaluate", copy), "does not have its own hash")
+    for path in copy.rglob("manifest.json"):
+        edit(path, lambda data: sealed(data | {"observation": data["observation"] | {"sha256": "0" * 64}}))
     assert_one_sentence(call("evaluate", copy), "features of another definition", "train again")
     for path in copy.rglob("manifest.json"):
         edit(path, lambda data: data | {"format": 2})

@@ -21,6 +21,7 @@ from rl_trader.live.policy.deployment import load_deployment
 from rl_trader.local_exchange.shells.local import LocalExchange
 from scripts import deploy
 from tests.called_scripts import Answer, script_caller
+from tests.checkpoint_edits import edit_sealed
 from tests.deploy_stage import (
     OWN_CAPS,
     TRADING,
@@ -172,11 +173,8 @@ def test_a_checkpoint_of_another_schema(
 
 
 def edit_manifest(run: Path, change: Callable[[Any], object]) -> None:
-    """Change the manifest of a run's best checkpoint."""
-    folder = run / "checkpoints" / json.loads((run / "checkpoints" / "index.json").read_text())["best"]
-    manifest = json.loads((folder / "manifest.json").read_text())
-    change(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    """Change the manifest of a run's best checkpoint, and its hash with it."""
+    edit_sealed(run / "checkpoints" / json.loads((run / "checkpoints" / "index.json").read_text())["best"], change)
 
 
 # ---- The exchange
@@ -248,7 +246,7 @@ def test_no_network(typed: Typed, run: Path) -> None:
 
 
 def identity_of(run: Path, account: str) -> JournalIdentity:
-    return JournalIdentity(mode="paper", account=account, checkpoint=load_deployment(run).policy_sha256)
+    return JournalIdentity(mode="paper", account=account, checkpoint=load_deployment(run).checkpoint_sha256)
 
 
 def test_another_instance_is_running(typed: Typed, run: Path) -> None:

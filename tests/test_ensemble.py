@@ -19,6 +19,7 @@ from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.remembering import Remembering, decide_in_turn
 from scripts import ensemble, evaluate
 from tests.called_scripts import Answer, script_caller
+from tests.checkpoint_edits import edit_sealed
 from tests.random_runs import Make, random_policy, random_recurrent, random_run
 from tests.small_runs import MARKET, small_config
 from tests.test_parity_run import ENV
@@ -168,9 +169,6 @@ def test_a_damaged_ensemble_is_refused(
 ) -> None:
     made = make_ensemble(members[:2], "pair", runs=tmp_path).path
     (folder,) = (made / "checkpoints").glob("step_*")
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    change(manifest["policy"])
-    path.write_text(json.dumps(manifest))
+    edit_sealed(folder, lambda manifest: change(manifest["policy"]))
     with pytest.raises(CheckpointError, match=sentence):
         load_checkpoint(folder)

@@ -64,7 +64,7 @@ def launch_on(
         journal=folder / "journal",
     )
     launch = prepare(order, keys_of(exchange), None, Redactor())
-    paper = PaperTime(folder, launch.deployment.policy_sha256, build_sha256())
+    paper = PaperTime(folder, launch.deployment.checkpoint_sha256, build_sha256())
     paper.add(round(hours_on_paper * HOUR_MS))
     wanted = Wish(deployment=launch.deployment, hours=hours, **wish)  # type: ignore[arg-type]
     return replace(launch, wish=wanted, paper=paper)

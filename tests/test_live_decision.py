@@ -136,7 +136,11 @@ def recorded(series: Series, env: EnvConfig = ENV, *, skipped: tuple[int, ...] =
     market = build_market([tables], "1h", Assumptions(missing_mark="last", holes="split"))
     observed = observe_market(market, env.schema)
     deployment = Deployment(
-        name="run", policy_sha256="0" * 64, checkpoint=random_checkpoint(env, observed, {}), terms=TERMS, series=series
+        name="run",
+        checkpoint_sha256="0" * 64,
+        checkpoint=random_checkpoint(env, observed, {}),
+        terms=TERMS,
+        series=series,
     )
     return Recorded(tables, observed, deployment)
 

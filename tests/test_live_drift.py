@@ -225,7 +225,7 @@ def test_report_shows_the_drift_as_text_json_and_page(call: Call, run: Path, tmp
 
 
 def test_a_journal_in_which_nothing_was_closed_gives_a_flat_report(call: Call, run: Path, tmp_path: Path) -> None:
-    identity = JournalIdentity(mode="paper", account="main", checkpoint=load_deployment(run).policy_sha256)
+    identity = JournalIdentity(mode="paper", account="main", checkpoint=load_deployment(run).checkpoint_sha256)
     Journal.open(tmp_path / "flat.journal", identity, reserve_bytes=4096).close()
     answer = call(deploy, "report", run, "--journal", tmp_path / "flat.journal")
     assert answer.code == 0

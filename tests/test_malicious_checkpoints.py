@@ -26,6 +26,7 @@ from rl_trader.live.policy.own_features import check_own_features
 from rl_trader.observation import ObservationSchema
 from scripts import deploy
 from tests.called_scripts import script_caller
+from tests.checkpoint_edits import edit_sealed, edit_unsealed
 from tests.deploy_stage import embedded_run, write_caps
 
 Arrays = dict[str, NDArray[Any]]
@@ -52,10 +53,8 @@ class Victim:
         self.manifest, self.policy = self.folder / "manifest.json", self.folder / "policy.safetensors"
 
     def edit(self, change: Callable[[Any], object]) -> None:
-        """Change the manifest."""
-        data = json.loads(self.manifest.read_text())
-        change(data)
-        self.manifest.write_text(json.dumps(data))
+        """Change the manifest, and its own hash with it."""
+        edit_sealed(self.folder, change)
 
     def fit_hash(self) -> None:
         """Let the manifest have the hash of the policy as it is."""
@@ -180,6 +179,13 @@ def manifest_text(text: bytes) -> Callable[[Victim], object]:
     return lambda victim: victim.manifest.write_bytes(text)
 
 
+def altered(name: str, value: object) -> Callable[[Victim], None]:
+    """Return what changes how the account trades, without the manifest's hash."""
+    return lambda victim: edit_unsealed(
+        victim.folder, lambda manifest: manifest["env"]["trading"].update({name: value})
+    )
+
+
 HARMS: dict[str, tuple[Callable[[Victim], object], str]] = {
     "pickle for the policy": (
         lambda v: v.write_policy(pickle.dumps(Trap(v.outside / TRACE))),
@@ -240,6 +246,8 @@ HARMS: dict[str, tuple[Callable[[Victim], object], str]] = {
         lambda v: v.edit(lambda m: m["env"]["trading"].update(max_exposure=-1.0)),
         "max_exposure",
     ),
+    "a stop that is another": (altered("stop_loss", 0.95), "does not have its own hash"),
+    "no stop": (altered("stop_loss", None), "does not have its own hash"),
     "altered terms": (lambda v: v.edit(lambda m: m["terms"][0].update(tick_size="0")), "tick_size"),
 }
 

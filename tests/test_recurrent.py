@@ -1,6 +1,5 @@
 """Recurrent policies: torch and NumPy decide alike, memory begins where episodes do, and nothing damaged is loaded."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from rl_trader.observed_market import observe_market
 from rl_trader.policies import policy_arrays
 from rl_trader.recurrent import LstmLayer, RecurrentNetworkPolicy
 from rl_trader.remembering import Remembering, decide_in_turn
+from tests.checkpoint_edits import edit_sealed
 from tests.random_runs import random_checkpoint, random_recurrent
 from tests.small_runs import small_config
 
@@ -210,10 +210,7 @@ def test_damaged_words_are_refused(words: dict[str, object], sentence: str, save
 
 def edit(folder: Path, **words: object) -> None:
     """Change what the manifest says of the policy."""
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["policy"] |= words
-    path.write_text(json.dumps(manifest))
+    edit_sealed(folder, lambda manifest: manifest["policy"].update(words))
 
 
 # ---- What a memory is for

@@ -106,7 +106,7 @@ def prepare(order: Order, environment: Mapping[str, str], ask_keyring: AskKeyrin
         waived=_waived_permissions(order),
         band=Band() if order.band is None else load_band(order.band),
         wish=wish,
-        paper=PaperTime(order.run, deployment.policy_sha256, build_sha256()),
+        paper=PaperTime(order.run, deployment.checkpoint_sha256, build_sha256()),
         redactor=redactor,
     )
 

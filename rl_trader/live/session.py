@@ -183,7 +183,7 @@ class Session:
         return JournalIdentity(
             mode=setup.venue.name.value,
             account=f"{setup.account} {account_code}".rstrip(),
-            checkpoint=setup.deployment.policy_sha256,
+            checkpoint=setup.deployment.checkpoint_sha256,
         )
 
     def _make_trader(self) -> Trader:

@@ -1,4 +1,4 @@
-"""For how long a policy has traded on paper with this very program: what is armed should have been seen at work.
+"""For how long a checkpoint has traded on paper with this very program: what is armed should have been seen at work.
 
 The record is a small file in the run's folder. It guards against haste and not against a forger, who could as well
 change the program.
@@ -40,21 +40,21 @@ class PaperTime:
 
     Args:
         folder: Of the run.
-        policy_sha256: Of the policy's weights.
+        checkpoint_sha256: Identity of the checkpoint: weights, stop, exposure, and all else that it says.
         build: Digest of the program.
 
     Raises:
         ConfigError: If the record is there and is none.
     """
 
-    def __init__(self, folder: Path, policy_sha256: str, build: str) -> None:
+    def __init__(self, folder: Path, checkpoint_sha256: str, build: str) -> None:
         self.path = folder / FILE
-        self._key = f"{build} {policy_sha256}"
+        self._key = f"{build} {checkpoint_sha256}"
         self._all = self._read()
 
     @property
     def hours(self) -> float:
-        """For how long this policy has traded on paper with this program."""
+        """For how long this checkpoint has traded on paper with this program."""
         return self._all.get(self._key, 0) / _MS_PER_HOUR
 
     def add(self, duration_ms: int) -> None:

@@ -79,7 +79,7 @@ class Recorder:
         return DecisionRow(
             symbol=self._deployment.symbol,
             bar_open_ms=event.open_ms,
-            model_sha256=self._deployment.policy_sha256,
+            model_sha256=self._deployment.checkpoint_sha256,
             observation=observation,
             observation_sha256=hashlib.sha256(observation).hexdigest(),
             action="hold" if event.fault else event.action,

@@ -58,10 +58,10 @@ def read_drift(path: Path, deployment: Deployment) -> list[BarDrift]:
 
 
 def _check_identity(journal: JournalReader, deployment: Deployment) -> None:
-    found = journal.identity().get("checkpoint")
-    if found != deployment.policy_sha256:
+    found, wanted = journal.identity().get("checkpoint"), deployment.checkpoint_sha256
+    if found != wanted:
         raise ConfigError(
-            f"the journal {journal.path} must be of the checkpoint {deployment.policy_sha256[:12]} of {deployment.name}"
+            f"the journal {journal.path} must be of the checkpoint {wanted[:12]} of {deployment.name}"
             f" and is of {str(found)[:12]}; name the run that was deployed, or --checkpoint"
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rl_trader.checkpoint import MANIFEST_FILE, Checkpoint, load_checkpoint, read_manifest
+from rl_trader.checkpoint import MANIFEST_FILE, SEAL, Checkpoint, load_checkpoint, read_manifest
 from rl_trader.config import Assumptions, TradingConfig
 from rl_trader.contract_terms import ContractTerms
 from rl_trader.errors import CheckpointError, ConfigError
@@ -40,7 +40,7 @@ class Deployment:
     """A checkpoint on one symbol."""
 
     name: str  # of the run
-    policy_sha256: str  # of the policy's weights
+    checkpoint_sha256: str  # its identity: of the manifest, and with it of the weights
     checkpoint: Checkpoint
     terms: ContractTerms  # of training
     series: Series
@@ -107,7 +107,7 @@ def load_deployment(path: Path, symbol: str | None = None, which: str = "best") 
         )
     deployment = Deployment(
         name=path.resolve().name,
-        policy_sha256=str(read_manifest(folder)["policy"]["sha256"]),
+        checkpoint_sha256=str(read_manifest(folder)[SEAL]),
         checkpoint=checkpoint,
         terms=terms,
         series=_series(checkpoint, terms.symbol, folder),
