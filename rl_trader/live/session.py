@@ -382,6 +382,7 @@ def conduct_of(deployment: Deployment) -> Conduct:
         bar_ms=deployment.interval_ms,
         tick_size=terms.tick_size,
         step_size=terms.step_size,
+        max_quantity=terms.max_quantity,
         leverage=int(trading.leverage_of(deployment.symbol)),
         margin_type=MARGIN_TYPES[trading.margin_mode],
         stop_loss=None if trading.stop_loss is None else Decimal(repr(trading.stop_loss)),

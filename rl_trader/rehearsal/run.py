@@ -73,6 +73,7 @@ class Rehearsal:
             bar_ms=BAR_MS,
             tick_size=contract.tick_size,
             step_size=contract.step_size,
+            max_quantity=contract.max_quantity,
             stop_loss=STOP_LOSS,
             take_profit=TAKE_PROFIT if plan.has_take_profit else None,
             poll_ms=plan.poll_ms,

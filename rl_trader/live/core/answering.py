@@ -20,7 +20,7 @@ from rl_trader.live.core.commands import (
 )
 from rl_trader.live.core.deciding import Gate, send_next, why_bare
 from rl_trader.live.core.events import Answered, FillSeen, OrderSeen, Queried, Sending, Snapshot
-from rl_trader.live.core.guarding import flatten
+from rl_trader.live.core.guarding import UNANSWERED_MS, flatten
 from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.owning import note_order, note_trade
 from rl_trader.live.core.resting import take_back_rest, why_not_to_rest
@@ -149,8 +149,10 @@ def doubt(state: State, intent: Intent, reason: str) -> list[Command]:
     if intent.state is IntentState.UNKNOWN:
         return []
     state.keep(intent.moved(IntentState.UNKNOWN, reason=reason))
-    timer = SetTimer(f"query {intent.client_id}", QUERIES_MS[0])
-    return [Alert(f"nobody knows whether {intent.client_id} was taken: {reason}"), timer]
+    timers = [SetTimer(f"query {intent.client_id}", QUERIES_MS[0])]
+    if intent.purpose is Purpose.FLATTEN:
+        timers.append(SetTimer("flatten", UNANSWERED_MS))
+    return [Alert(f"nobody knows whether {intent.client_id} was taken: {reason}"), *timers]
 
 
 def ask(state: State, intent: Intent) -> list[Command]:

@@ -140,8 +140,10 @@ def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
     state.memory, state.remembered_ms = event.memory, event.open_ms
     if (why := _why_not_any_more(state, event)) is not None:
         return [Alert(f"the decision on the bar of {utc(event.open_ms)} is void: {why}")]
-    pairs = ((Purpose.EXIT, state.on_step(event.reduce_amount)), (Purpose.ENTRY, state.on_step(event.open_amount)))
-    legs = [_leg(state, event, purpose, amount) for purpose, amount in pairs if amount]
+    reduced = state.slices(event.reduce_amount) if event.limit_price is None else [state.on_step(event.reduce_amount)]
+    legs = [_leg(state, event, Purpose.EXIT, amount, number) for number, amount in enumerate(reduced, 1) if amount]
+    if opened := state.on_step(event.open_amount):
+        legs.append(_leg(state, event, Purpose.ENTRY, opened))
     if not legs:
         return []
     if event.limit_price is not None:
@@ -164,12 +166,12 @@ def _why_not_any_more(state: State, event: Decided) -> str | None:
     return None
 
 
-def _leg(state: State, event: Decided, purpose: Purpose, amount: Decimal) -> Intent:
-    decision = str(event.open_ms)
+def _leg(state: State, event: Decided, purpose: Purpose, amount: Decimal, number: int = 1) -> Intent:
+    decision, leg = str(event.open_ms), purpose.value if number == 1 else f"{purpose.value} {number}"
     return Intent(
-        client_id=client_id(state.epoch, decision, purpose.value, 1, state.tag),
+        client_id=client_id(state.epoch, decision, leg, 1, state.tag),
         decision=decision,
-        leg=purpose.value,
+        leg=leg,
         attempt=1,
         purpose=purpose,
         amount=amount,

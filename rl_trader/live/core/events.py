@@ -213,6 +213,7 @@ class SymbolSeen:
     tick_size: Decimal
     step_size: Decimal  # of market orders
     min_notional: Decimal
+    max_quantity: Decimal | None = None  # of a market order; None was not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,14 @@ without a stop that the exchange is known to have, is not added to.
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Final
 
 from rl_trader.live.core.commands import Alert, Cancel, Command, Place
 from rl_trader.live.core.intents import Intent, client_id
 from rl_trader.live.core.state import State
 from rl_trader.live.core.words import IntentState, Purpose
+
+UNANSWERED_MS: Final = 5_000  # for which an unknown order that closes everything keeps back the next
 
 _CLOSE: tuple[Purpose, ...] = (Purpose.EXIT, Purpose.FLATTEN)
 
@@ -86,10 +89,30 @@ def _intent(state: State, purpose: Purpose, trigger_price: Decimal) -> Intent:
 
 
 def flatten(state: State, why: str) -> list[Command]:
-    """Close the position at market, once: while such an order is on its way nothing is added to it."""
-    amount = state.on_step(state.books.amount)
-    if not amount or any(order.purpose in _CLOSE and order.price is None for order in state.working()):
+    """Close the position at market; while an order that does so is on its way nothing is added to it.
+
+    A position that is larger than a market order may be is closed in slices, each of which can only reduce.
+    """
+    parts = state.slices(-state.books.amount)
+    if not parts or any(_is_closing(state, order) for order in state.working()):
         return []
+    orders = [_closing(state, part) for part in parts]
+    return [Alert(f"the position of {state.books.amount} is closed: {why}"), *map(Place, orders)]
+
+
+def _is_closing(state: State, order: Intent) -> bool:
+    """Return whether an order may be relied on to close the position, or is to be waited for.
+
+    One of which nobody knows is not: it can only reduce, so that another one beside it cannot turn the position.
+    """
+    if order.purpose not in _CLOSE or order.price is not None:
+        return False
+    if order.state is not IntentState.UNKNOWN:
+        return True
+    return order.purpose is Purpose.FLATTEN and state.now_ms < order.sent_ms + UNANSWERED_MS
+
+
+def _closing(state: State, amount: Decimal) -> Intent:
     number = state.next_guard()
     intent = Intent(
         client_id=client_id(state.epoch, f"flatten {number}", Purpose.FLATTEN.value, 1, state.tag),
@@ -97,7 +120,7 @@ def flatten(state: State, why: str) -> list[Command]:
         leg=Purpose.FLATTEN.value,
         attempt=1,
         purpose=Purpose.FLATTEN,
-        amount=-amount,
+        amount=amount,
     )
     state.keep(intent)
-    return [Alert(f"the position of {state.books.amount} is closed: {why}"), Place(intent)]
+    return intent

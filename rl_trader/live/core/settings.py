@@ -64,7 +64,7 @@ def see_symbol(state: State, event: SymbolSeen) -> list[Command]:
     """Take over the symbol's status and filters, by which orders are made from now on."""
     before, state.symbol = state.symbol, event
     commands: list[Command] = []
-    for name in ("status", "tick_size", "step_size", "min_notional"):
+    for name in ("status", "tick_size", "step_size", "min_notional", "max_quantity"):
         was, is_now = getattr(before, name, None), getattr(event, name)
         if was is not None and was != is_now:
             commands.append(Alert(f"{name} of {state.conduct.symbol} is {is_now} now and was {was}"))

@@ -50,6 +50,7 @@ class Conduct:
     step_size: Decimal
     stop_loss: Decimal | None  # of the entry price
     take_profit: Decimal | None
+    max_quantity: Decimal | None = None  # of a market order; None is any
     leverage: int | None = None  # that must be set; None is any
     margin_type: str | None = None  # that must be set, the exchange's word; None is any
     late_ms: int = 20_000  # after its close a bar is decided upon no more
@@ -197,6 +198,18 @@ class State:
         """Return an amount in whole steps, toward zero."""
         step = self.conduct.step_size if self.symbol is None else self.symbol.step_size
         return amount - amount % step
+
+    def slices(self, amount: Decimal) -> list[Decimal]:
+        """Return an amount as market orders that the exchange takes: whole steps, toward zero, none too large."""
+        most = self.conduct.max_quantity
+        if self.symbol is not None and self.symbol.max_quantity is not None:
+            most = self.symbol.max_quantity
+        left, parts = self.on_step(amount), list[Decimal]()
+        largest = abs(left) if most is None else self.on_step(most)
+        while left and largest:
+            parts.append(min(abs(left), largest).copy_sign(left))
+            left -= parts[-1]
+        return parts
 
     # Risk
 
