@@ -53,7 +53,7 @@ def test_the_largest_order_is_the_one_of_today() -> None:
     desk = Desk(LARGE)
     desk.begin("200")
     today = {"tick_size": D("0.1"), "step_size": D("0.001"), "min_notional": D(5), "max_quantity": D("100.0005")}
-    desk.do(SymbolSeen(t_ms=desk.now, status="TRADING", **today))  # type: ignore[arg-type]
+    desk.do(SymbolSeen(t_ms=desk.now, status="TRADING", **today))
     assert [order.amount for order in kill(desk)] == [D("-100"), D("-100")]
 
 

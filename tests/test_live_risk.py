@@ -124,7 +124,7 @@ EDGES: dict[Rule, tuple[list[Case], list[Case]]] = {
         [({"last_price": D("50500")}, {}), ({"last_price": D("40000")}, {"price": D("49500")})],
     ),
     Rule.ORDER_NOTIONAL: (
-        [({}, {"amount": D("0.401")}), ({"last_price": D("50200")}, {"amount": D("0.4")})],  # 0.4 * 50200 = 20080
+        [({}, {"amount": D("0.401")}), ({"mark_price": D("50200")}, {"amount": D("0.4")})],  # 0.4 * 50200 = 20080
         [({}, {"amount": D("0.4")}), ({}, {"amount": D("-0.4")})],
     ),
     Rule.POSITION_NOTIONAL: (
@@ -315,7 +315,7 @@ class Account:
             reduced = min(abs(order.amount), abs(view.amount)) if order.amount * view.amount < 0 else D(0)
             view = replace(view, amount=view.amount - side * reduced)
         elif fate == "fills":
-            traded = view.traded_today + abs(order.amount) * view.reference_price
+            traded = view.traded_today + abs(order.amount) * view.mark_price
             view = replace(view, amount=view.amount + order.amount, traded_today=traded)
         else:
             view = replace(view, entries=(*view.entries, order.amount), has_unknown_order=fate == "unknown")

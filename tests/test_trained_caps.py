@@ -161,6 +161,7 @@ def refusal(caps: Caps, account: Account, opened: Order, mark_price: float) -> s
         take_profit=None,
     )
     state = State(conduct, now_ms=now_ms, is_reconciled=True, mark_price=D(repr(mark_price)), mark_ms=now_ms)
+    state.last_price = state.mark_price
     state.books.wallet_balance = D(repr(account.wallet_balance))
     state.books.amount, state.books.entry_price = D(repr(account.position_amount)), D(repr(account.entry_price))
     state.note_equity()

@@ -49,6 +49,11 @@ def number(row: Row, name: str) -> Decimal:
     return value
 
 
+def _told(row: Row, name: str) -> Decimal:
+    """Return a number that may be missing, and is 0 then."""
+    return number(row, name) if row.get(name) else ZERO
+
+
 def whole(row: Row, name: str) -> int:
     """Return a whole number.
 
@@ -326,6 +331,7 @@ def snapshot(
         amount=number(position, "positionAmt") if position else ZERO,
         entry_price=number(position, "entryPrice") if position else ZERO,
         isolated_wallet=number(position, "isolatedWallet") if position else ZERO,
+        liquidation_price=_told(position or {}, "liquidationPrice"),
         fills=tuple(fill_seen(row) for row in trades),
         income=income_seen(income),
         open_orders=tuple(order_seen(row, t_ms) for row in open_orders if row.get("symbol") == symbol),

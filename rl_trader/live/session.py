@@ -311,11 +311,13 @@ class Session:
             case BarReady():
                 self.desk.next_funding_ms = news.next_funding_ms
                 close = news.bar["close"]
+                mark, mark_ms = self._mark_at(news.open_time) or (close, 0)
                 closed = BarClosed(
                     t_ms=now,
                     open_ms=news.open_time,
                     close=Decimal(close),
-                    mark_close=Decimal(self.series.mark_close(news.open_time) or self._streamed_mark() or close),
+                    mark_close=Decimal(mark),
+                    mark_ms=mark_ms,
                 )
                 self._happen([closed])
                 self._flush()
@@ -331,9 +333,12 @@ class Session:
             case market_news.DataRefused():
                 self._tell(f"market data are refused: {news.reason}")
 
-    def _streamed_mark(self) -> str:
+    def _mark_at(self, open_time: int) -> tuple[str, int] | None:
+        """Return the mark price at a bar's end, or the newest that was streamed, and of when it is."""
+        if (candle := self.series.mark_close(open_time)) is not None:
+            return candle, open_time + self._setup.deployment.interval_ms
         mark = None if self._feed is None else self._feed.mark
-        return "" if mark is None else mark.mark
+        return None if mark is None else (mark.mark, mark.stamp_ms)
 
     async def _take_account(self, item: UserItem) -> None:
         match item:

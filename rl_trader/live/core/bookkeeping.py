@@ -120,6 +120,8 @@ def see_account(state: State, account: AccountSeen) -> list[Command]:
     if account.reason == FUNDING:
         state.note_funding(account.t_ms, account.wallet_balance - books.wallet_balance)
     books.wallet_balance = account.wallet_balance
+    if (account.amount, account.entry_price) != (books.amount, books.entry_price):
+        books.liquidation_price = ZERO
     books.amount, books.entry_price = account.amount, account.entry_price
     books.isolated_wallet = account.isolated_wallet
     state.note_equity()

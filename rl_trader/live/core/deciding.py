@@ -29,7 +29,8 @@ def close_bar(state: State, event: BarClosed) -> list[Command]:
     if event.open_ms <= state.decided_ms:
         return []
     state.decided_ms = event.open_ms
-    state.mark_price, state.mark_ms = event.mark_close, event.t_ms
+    state.last_price, state.mark_price = event.close, event.mark_close
+    state.mark_ms = event.open_ms + state.conduct.bar_ms if event.mark_ms is None else event.mark_ms
     state.note_equity()
     state.note_close()
     if resting(state):

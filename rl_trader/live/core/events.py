@@ -82,6 +82,7 @@ class Snapshot:
     open_orders: tuple[OrderSeen, ...]
     open_stops: tuple[OrderSeen, ...]
     is_user_stream_healthy: bool  # since before it was read
+    liquidation_price: Decimal = Decimal(0)  # of the position; 0 is none, or not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,7 @@ class BarClosed:
     open_ms: int
     close: Decimal
     mark_close: Decimal
+    mark_ms: int | None = None  # of when the mark price is; None is the bar's end, 0 that there was none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,15 @@
 """The risk gate, asked about the core's orders; what it looks at is read off the state."""
 
+from decimal import Decimal
+
 from rl_trader.contract_terms import ContractTerms
+from rl_trader.errors import ConfigError
 from rl_trader.live.core.deciding import Gate
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.core.risk import RiskGate, RiskOrder, RiskView
 from rl_trader.live.core.state import State
 from rl_trader.live.core.words import Purpose
+from rl_trader.margin import position_margin
 
 
 def gate_of(terms: ContractTerms) -> Gate:
@@ -39,7 +43,7 @@ def _view(state: State, terms: ContractTerms) -> RiskView:
         banned_until_ms=state.banned_until_ms,
         mark_price=state.mark_price,
         mark_ms=state.mark_ms,
-        last_price=state.mark_price,
+        last_price=state.last_price,
         amount=state.books.amount,
         entries=tuple(
             (abs(i.amount) - i.executed).copy_sign(i.amount) for i in state.working() if i.purpose is Purpose.ENTRY
@@ -48,5 +52,29 @@ def _view(state: State, terms: ContractTerms) -> RiskView:
         order_times=tuple(state.order_times),
         traded_today=state.traded_today,
         performance=state.performance,
-        liquidation_price=ZERO,  # not told by the account's events
+        liquidation_price=_liquidation_price(state, terms),
     )
+
+
+def _liquidation_price(state: State, terms: ContractTerms) -> Decimal:
+    """Return where the position is liquidated: by its margin, or nearer where the exchange says so; 0 is nowhere.
+
+    The account's events do not tell it, and what a reading tells is of the position as it was then.
+    """
+    books = state.books
+    if not books.amount:
+        return ZERO
+    try:
+        own = position_margin(
+            terms,
+            side="long" if books.amount > 0 else "short",
+            mode="isolated" if books.isolated_wallet else "cross",
+            leverage=1,  # by which what backs the position is none other
+            entry_price=float(books.entry_price),
+            amount=float(abs(books.amount)),
+            wallet_balance=float(books.isolated_wallet or books.wallet_balance),
+        ).liquidation_price
+    except ConfigError:  # nothing backs it, or it is larger than any bracket
+        return state.mark_price
+    prices = [price for price in (Decimal(repr(own)), books.liquidation_price) if price]
+    return min(prices, key=lambda price: abs(price - state.mark_price), default=ZERO)

@@ -150,6 +150,7 @@ def _take_over_account(state: State, event: Snapshot) -> None:
     books = state.books
     books.wallet_balance, books.isolated_wallet = event.wallet_balance, event.isolated_wallet
     books.amount, books.entry_price = event.amount, event.entry_price
+    books.liquidation_price = event.liquidation_price
     books.told_ms = max(books.told_ms, event.t_ms - SKEW_MS)
 
 

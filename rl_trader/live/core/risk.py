@@ -126,8 +126,8 @@ class RiskView:
     stop: StopKind | None  # latched
     armed_until_ms: int | None  # None needs no arming: no money is at stake
     banned_until_ms: int  # by the exchange; 0 is not
-    mark_price: Decimal
-    mark_ms: int  # when the mark price was told
+    mark_price: Decimal  # at which amounts are valued, as in training
+    mark_ms: int  # of when the mark price is
     last_price: Decimal  # near which a market order fills
     amount: Decimal  # position
     entries: tuple[Decimal, ...]  # what may still come of every entry that is resting, on its way or unknown
@@ -135,12 +135,7 @@ class RiskView:
     order_times: tuple[int, ...]  # of the orders of the last 24 hours
     traded_today: Decimal  # notional, since 00:00 UTC
     performance: Performance
-    liquidation_price: Decimal  # of the position, as the exchange says; 0 is none
-
-    @property
-    def reference_price(self) -> Decimal:
-        """At what amounts are valued: the higher of the two prices."""
-        return max(self.mark_price, self.last_price)
+    liquidation_price: Decimal  # of the position; 0 is none
 
 
 _Check = Callable[[Caps, RiskOrder, RiskView], str | None]
@@ -270,7 +265,7 @@ def _orders_per_day(caps: Caps, _order: RiskOrder, view: RiskView) -> str | None
 
 
 def _turnover(caps: Caps, order: RiskOrder, view: RiskView) -> str | None:
-    pending = sum((abs(amount) for amount in view.entries), ZERO) * view.reference_price
+    pending = sum((abs(amount) for amount in view.entries), ZERO) * view.mark_price
     traded = view.traded_today + pending + _notional(order, view)
     if traded > caps.turnover_per_day:
         return f"{traded} USDT would be traded today, and {caps.turnover_per_day} are allowed"
@@ -293,8 +288,9 @@ def _drawdown(caps: Caps, _order: RiskOrder, view: RiskView) -> str | None:
     return None
 
 
-def _liquidation_distance(caps: Caps, _order: RiskOrder, view: RiskView) -> str | None:
-    if not view.amount or not view.liquidation_price:
+def _liquidation_distance(caps: Caps, order: RiskOrder, view: RiskView) -> str | None:
+    is_added_to = view.amount * order.amount > 0
+    if not is_added_to or not view.liquidation_price:
         return None
     distance = abs(view.mark_price - view.liquidation_price)
     if distance < caps.min_liquidation_distance * view.mark_price:
@@ -332,12 +328,12 @@ def worst_notional(order: RiskOrder, view: RiskView) -> Decimal:
     side = 1 if order.amount > 0 else -1
     held = max(side * view.amount, ZERO)
     pending = sum((abs(amount) for amount in view.entries if side * amount > 0), ZERO)
-    price = view.reference_price if order.price is None else max(view.reference_price, order.price)
+    price = view.mark_price if order.price is None else max(view.mark_price, order.price)
     return (held + pending + abs(order.amount)) * price
 
 
 def _notional(order: RiskOrder, view: RiskView) -> Decimal:
-    price = view.reference_price if order.price is None else max(view.reference_price, order.price)
+    price = view.mark_price if order.price is None else max(view.mark_price, order.price)
     return abs(order.amount) * price
 
 

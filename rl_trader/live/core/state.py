@@ -70,6 +70,7 @@ class Books:
     amount: Decimal = ZERO
     entry_price: Decimal = ZERO
     isolated_wallet: Decimal = ZERO
+    liquidation_price: Decimal = ZERO  # of this position, as the exchange says; 0 is none, or not told yet
     is_open: bool = False  # whether the ledger has begun
     opening_balance: Decimal = ZERO  # where it begins
     booked: Decimal = ZERO  # USDT since then
@@ -124,6 +125,7 @@ class State:
     bare_since_ms: int | None = None  # since when the position has no stop that the exchange is known to have
     is_market_alive: bool = False
     mark_price: Decimal = ZERO
+    last_price: Decimal = ZERO  # at the newest close
     fundings: dict[int, Decimal] = field(default_factory=dict)  # USDT, by minute since 1970; of the newest bars
     held_bar: BarClosed | None = None  # is decided upon once what rests is known to be over
     all_cancelled_ms: int = 0  # when the exchange has cancelled every ordinary order last
@@ -146,7 +148,7 @@ class State:
     differs_since_ms: int | None = None  # since when readings of the account are explained by nothing
     order_times: list[int] = field(default_factory=list)  # of the last day
     changes: list[Change] = field(default_factory=list)  # of the step that is being taken, in their order
-    mark_ms: int = 0  # when the mark price was told
+    mark_ms: int = 0  # of when the mark price is
     day: int = 0  # since 1970, UTC, of what is traded today
     traded_today: Decimal = ZERO  # notional, USDT
     transferred: Decimal = ZERO  # USDT, deposits less withdrawals
