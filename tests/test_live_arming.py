@@ -15,6 +15,7 @@ import pytest
 from rl_trader.errors import ConfigError
 from rl_trader.live.arming.arming import Wish
 from rl_trader.live.arming.paper_time import PaperKeeper, PaperTime, build_sha256
+from rl_trader.live.conducting import conduct_of
 from rl_trader.live.core.codec import decode_event
 from rl_trader.live.core.events import ArmedUntil, MarketSeen
 from rl_trader.live.core.state import State
@@ -25,7 +26,7 @@ from rl_trader.live.exchange.wire import AiohttpTransport, WireRequest
 from rl_trader.live.journal.reader import open_read_only
 from rl_trader.live.launch import Launch, Order, prepare, setup_of
 from rl_trader.live.redaction import Redactor
-from rl_trader.live.session import Session, conduct_of
+from rl_trader.live.session import Session
 from rl_trader.local_exchange.shells.local import LocalExchange
 from tests.deploy_stage import (
     OWN_CAPS,

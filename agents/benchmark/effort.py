@@ -27,6 +27,8 @@ class Effort:
     """Of the networks that are trained: cpu or cuda."""
     num_decisions: int = 100
     """Decisions of the live trader in a run."""
+    num_days: int = 10
+    """Days of 1-minute bars in the journal that the live trader starts with again."""
     num_moments: int = 12
     """Moments at which a stream is lost."""
     num_messages: int = 100_000

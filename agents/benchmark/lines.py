@@ -217,7 +217,7 @@ LIVE = (
     ),
     Line(
         name="live/restart",
-        about="start of the process until it could decide: checkpoint, journal, account and bars",
+        about="start of the process until it could decide: checkpoint, account, bars, and a journal of ten days",
         unit=SECONDS,
         prepare=starting.restart,
         reach=Reach("median", 10.0, is_least=False),

@@ -17,11 +17,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from rl_trader.live.arming.arming import Arming
+from rl_trader.live.arming.paper_time import build_sha256
 from rl_trader.live.bans import banned, require_no_ban
 from rl_trader.live.calls import Calls
 from rl_trader.live.clock_keeping import keep_clock
+from rl_trader.live.conducting import conduct_of
 from rl_trader.live.core.caps import Caps
-from rl_trader.live.core.codec import decode_event
 from rl_trader.live.core.events import (
     ArmedUntil,
     BarClosed,
@@ -35,8 +36,6 @@ from rl_trader.live.core.events import (
     TimerFired,
 )
 from rl_trader.live.core.gating import gate_of
-from rl_trader.live.core.state import Conduct, State
-from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import StopKind
 from rl_trader.live.drift.band import Band
 from rl_trader.live.drift.recorder import Recorder
@@ -56,9 +55,10 @@ from rl_trader.live.policy_desk import PolicyDesk
 from rl_trader.live.preflight.clocks import wall_ms
 from rl_trader.live.preflight.finding import Finding, require_none_refused
 from rl_trader.live.preflight.preflight import Preflight
-from rl_trader.live.reading import MARGIN_TYPES, UnreadableError, user_events
+from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.restarts import Restarts
+from rl_trader.live.snapshots import EVENTS, SnapshotKeeper, keep_snapshots, restored, snapshot_key
 from rl_trader.live.streams import market_news
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.streams.line_keeper import Backoff
@@ -90,6 +90,7 @@ class SessionSetup:
     arming: Arming | None = None  # None where no money is at stake
     waived: tuple[str, ...] = ()  # permissions that the key may have all the same
     redactor: Redactor = field(default_factory=Redactor)  # of everything that the process says
+    snapshot_events: int = EVENTS  # of the journal, from one snapshot of the core's state to the next
     seed: int = 0  # of the pauses between attempts to connect
 
 
@@ -212,15 +213,22 @@ class Session:
             stop_on_mark=deployment.trading.stop_trigger == "mark",
             is_user_stream_healthy=lambda: self.is_user_stream_up,
         )
-        core = Core(State(conduct_of(deployment)), gate_of(deployment.terms))
-        for stored in self._journal.events():
-            core.step(decode_event(stored.kind, stored.body))
+        conduct, terms = conduct_of(deployment), deployment.terms
+        key = snapshot_key(build_sha256(), conduct, terms)
+        self.restored = restored(self._journal, conduct, gate_of(terms), key, self._tell)
         self._written = ReservedJournal(self._journal, self._note_failure)
+        self._snapshots = SnapshotKeeper(
+            self._written.save_snapshot,
+            lambda: self._journal.last_seq,
+            from_seq=self.restored.from_seq,
+            key=key,
+            events=setup.snapshot_events,
+        )
         recorder = Recorder(deployment, self.series, self.desk, self._journal)
         if setup.band is not None:
             self.drift = DriftWatch(deployment, setup.band, recorder.known, stop=self._leave_off, tell=self._tell)
         return Trader(
-            core,
+            self.restored.core,
             self._written if self.drift is None else HeardJournal(self._written, self.drift.hear),
             calls,
             self._timers,
@@ -259,6 +267,7 @@ class Session:
                 market.run(),
                 self._user_stream.run(),
                 keep_clock(self._rest, self._clock),
+                keep_snapshots(self._look_at_snapshots, self._clock),
             ):
                 group.create_task(work)
             if self.drift is not None:
@@ -359,6 +368,11 @@ class Session:
         self._written.flush()
         self.trader.heed_failure()
 
+    def _look_at_snapshots(self) -> None:
+        assert self.trader is not None
+        self._snapshots.look(self.trader.core.state, self._now())
+        self.trader.heed_failure()
+
     def _note_failure(self, why: str) -> None:
         assert self.trader is not None
         self._tell(f"the journal is written from its reserve, and everything is closed: {why}")
@@ -377,19 +391,3 @@ class Session:
 
     def _now(self) -> int:
         return self._server_clock.now_ms()
-
-
-def conduct_of(deployment: Deployment) -> Conduct:
-    """Return how a deployment's core trades."""
-    trading, terms = deployment.trading, deployment.terms
-    return Conduct(
-        symbol=deployment.symbol,
-        bar_ms=deployment.interval_ms,
-        tick_size=terms.tick_size,
-        step_size=terms.step_size,
-        max_quantity=terms.max_quantity,
-        leverage=int(trading.leverage_of(deployment.symbol)),
-        margin_type=MARGIN_TYPES[trading.margin_mode],
-        stop_loss=None if trading.stop_loss is None else Decimal(repr(trading.stop_loss)),
-        take_profit=None if trading.take_profit is None else Decimal(repr(trading.take_profit)),
-    )

@@ -14,6 +14,7 @@ from typing import Final
 
 from agents.benchmark.effort import Effort
 from agents.benchmark.live.decisions import SessionProcess, live_hash
+from agents.benchmark.live.long_journal import lengthen
 from agents.benchmark.live.stage import BAR_MS, INTERVAL, MARK_INTERVAL, Place, exchange, write_stage
 from agents.benchmark.market import SYMBOL
 from agents.benchmark.measure import Contest
@@ -22,6 +23,8 @@ from rl_trader.live.exchange.rest import Rest
 from rl_trader.live.exchange.server_clock import ServerClock
 from rl_trader.live.exchange.venue import Gate, Venue
 from rl_trader.live.exchange.wire import AiohttpTransport
+from rl_trader.live.journal.reader import open_read_only
+from rl_trader.live.policy.deployment import load_deployment
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.streams.line_keeper import Backoff
@@ -35,23 +38,31 @@ PAGE: Final = 1_000  # rows of an answer
 
 _MODULES: Final = "import rl_trader.live.session, rl_trader.live.policy.deployment"
 _LOOK_S: Final = 0.002
+_CALM_S: Final = 6.0  # in which a snapshot that is due is taken
+_MS_PER_DAY: Final = 86_400_000
 _PATIENCE_S: Final = 60.0
 
 
 @contextmanager
 def restart(effort: Effort) -> Iterator[Contest]:
-    """Seconds from the start of a process until it could decide, with a journal, a position and a stop to go on from.
+    """Seconds from the start of a process until it could decide, with a long journal, a position and a stop.
 
     By then checkpoint and journal are loaded, the account is reconciled, the streams are up, and every bar of the
-    window is there.
+    window is there. The journal has days of 1-minute bars, and a snapshot that the trader itself has taken of them.
     """
     with tempfile.TemporaryDirectory(prefix="rl_trader_bench_") as name, ExitStack() as stack:
         folder = Path(name)
         write_stage(folder)
         place = stack.enter_context(exchange(folder))
         journal = folder / "bench.journal"
+        with SessionProcess(folder, place, place.port, journal):
+            pass
+        num_events = lengthen(journal, load_deployment(folder / "checkpoint"), effort.num_days)
+        _advance(place, effort.num_days * _MS_PER_DAY // BAR_MS)
         with SessionProcess(folder, place, place.port, journal) as session:
             session.play(effort.num_decisions)
+            time.sleep(_CALM_S)
+        _require_snapshot(journal, num_events)
 
         def start() -> float:
             begin = time.perf_counter()
@@ -64,6 +75,21 @@ def restart(effort: Effort) -> Iterator[Contest]:
             reference_name="starting Python and importing the trader",
             config=live_hash(),
         )
+
+
+def _require_snapshot(journal: Path, num_events: int) -> None:
+    with open_read_only(journal) as reader:
+        newest = next(reader.snapshots(), None)
+    if newest is None or newest.seq < num_events:
+        raise RuntimeError(f"the trader must take a snapshot after {num_events} events, and the newest is {newest}")
+
+
+def _advance(place: Place, num_bars: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", place.port)
+    for _ in range(num_bars):
+        connection.request("POST", "/local/v1/advance?bars=1")
+        connection.getresponse().read()
+    connection.close()
 
 
 def _import_modules() -> float:

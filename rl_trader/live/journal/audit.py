@@ -1,8 +1,8 @@
 """Walking through a journal: every event with what it booked, and whether all of it is what was written.
 
 What is checked: SQLite's own structure and references, each event's digest and number, each row's place, that double
-entries sum to zero, that observations are those of their digests, that snapshots belong to their events, and that the
-journal does not end before its tip. A damaged byte is found, or it is one that holds nothing.
+entries sum to zero, that observations are those of their digests, and that the journal does not end before its tip. A
+damaged byte is found, or it is one that holds nothing, or of a snapshot.
 """
 
 import hashlib
@@ -105,8 +105,29 @@ def walk(connection: sqlite3.Connection, path: Path, start: bytes, tip: Tip | No
             raise damaged(path, tail.seq, "it is another event than the one that was noted as durable")
     if tip is not None and tail.seq < tip.seq:
         raise damaged(path, tail.seq + 1, f"it is missing, and event {tip.seq} was noted as durable")
-    _check_snapshots(connection, path)
     return tail
+
+
+def check_snapshots(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that snapshots belong to their events; they are an aid, without which a journal is whole all the same.
+
+    Raises:
+        DamagedJournalError: At the first that does not.
+        sqlite3.Error: If it cannot be read.
+    """
+    for (seq,) in connection.execute("SELECT seq FROM snapshot ORDER BY seq").fetchall():
+        if not _snapshot_of(connection, seq).is_whole:
+            raise damaged(path, seq, "the snapshot after it is not the one that was taken")
+
+
+def whole_snapshot(connection: sqlite3.Connection, seq: int) -> str | None:
+    """Return the state of the snapshot after an event; None if it is not the one that was taken, or not kept.
+
+    Raises:
+        sqlite3.Error: If it cannot be read.
+    """
+    found = _snapshot_of(connection, seq)
+    return found.state if found.is_whole else None
 
 
 def damaged(path: Path, seq: int, why: str) -> DamagedJournalError:
@@ -155,11 +176,18 @@ def _is_observation_whole(decision: StoredRow) -> bool:
     return hashlib.sha256(observation).hexdigest() == decision.values["observation_sha256"]
 
 
-def _check_snapshots(connection: sqlite3.Connection, path: Path) -> None:
-    rows = connection.execute(
-        "SELECT snapshot.seq, state, state_sha256, snapshot.digest, event.digest"
-        " FROM snapshot JOIN event USING (seq) ORDER BY seq"
-    )
-    for seq, state, sha256, digest, event in rows:
-        if digest != snapshot_digest(event, sha256) or (state is not None and state_sha256(state) != sha256):
-            raise damaged(path, seq, "the snapshot after it is not the one that was taken")
+class _Snapshot(NamedTuple):
+    state: str | None
+    is_whole: bool
+
+
+def _snapshot_of(connection: sqlite3.Connection, seq: int) -> _Snapshot:
+    row = connection.execute(
+        "SELECT state, state_sha256, snapshot.digest, event.digest FROM snapshot JOIN event USING (seq) WHERE seq = ?",
+        (seq,),
+    ).fetchone()
+    if row is None:
+        return _Snapshot(None, is_whole=False)
+    state, sha256, digest, event = row
+    is_known = state is None or state_sha256(state) == sha256
+    return _Snapshot(state, is_whole=is_known and digest == snapshot_digest(event, sha256))

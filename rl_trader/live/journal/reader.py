@@ -1,4 +1,4 @@
-"""Reading a journal: the events for a replay, the rows, the newest snapshot, the whole as text.
+"""Reading a journal: the events for a replay, the rows, the snapshots, the whole as text.
 
 A damaged journal, or a copy, is opened by :func:`open_read_only` and cannot be changed through what it returns. Reading
 shows what is committed.
@@ -12,7 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from rl_trader.live.journal.audit import WholeEvent, tables_of, walk, whole_events
+from rl_trader.live.journal.audit import (
+    WholeEvent,
+    check_snapshots,
+    tables_of,
+    walk,
+    whole_events,
+    whole_snapshot,
+)
 from rl_trader.live.journal.chain import EventHead, JournalError, Stored, genesis
 from rl_trader.live.journal.file import connect_reading, os_errors, sqlite_errors
 from rl_trader.live.journal.rows import AccountRow, DecisionRow, LatchedStop, MarketRow, R, StoredEvent, row_from
@@ -25,7 +32,7 @@ class StoredSnapshot(NamedTuple):
     """The trader's state after an event."""
 
     seq: int
-    state: str  # as it was given
+    state: str | None  # as it was given; None if that cannot be told any more
 
 
 class JournalReader:
@@ -111,13 +118,15 @@ class JournalReader:
         )
         return [LatchedStop(*row) for row in found]
 
-    def last_snapshot(self) -> StoredSnapshot | None:
-        """Return the newest snapshot; None if none was saved."""
-        found = self._rows("SELECT seq, state FROM snapshot WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 1")
-        return StoredSnapshot(*found[0]) if found else None
+    def snapshots(self) -> Iterator[StoredSnapshot]:
+        """Yield the snapshots whose state is kept, the newest first; of a damaged one the state is None."""
+        found = self._rows("SELECT seq FROM snapshot WHERE state IS NOT NULL ORDER BY seq DESC")
+        for (seq,) in found:
+            with sqlite_errors(self.path, "read"):
+                yield StoredSnapshot(seq, whole_snapshot(self._connection, seq))
 
     def verify(self) -> None:
-        """Walk through the whole chain.
+        """Walk through the whole chain, and look at the snapshots.
 
         Raises:
             DamagedJournalError: Says where it breaks.
@@ -126,6 +135,7 @@ class JournalReader:
         with sqlite_errors(self.path, "read"):
             identity, _ = read_meta(self._connection, self.path)
             walk(self._connection, self.path, genesis(json.loads(identity)), None)
+            check_snapshots(self._connection, self.path)
 
     def dump(self) -> str:
         """Return everything that it says as text, one thing a line; equal texts are equal journals."""

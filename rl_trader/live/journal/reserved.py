@@ -48,6 +48,18 @@ class ReservedJournal:
             self._use_reserve(error)
             self._journal.flush()
 
+    def save_snapshot(self, seq: int, state: str) -> None:
+        """Keep the trader's state after an event; where it cannot be written, it is left out.
+
+        Raises:
+            JournalError: If what waited cannot be written, and there is no reserve, or not even with it.
+        """
+        try:
+            self._journal.save_snapshot(seq, state)
+        except JournalError as error:
+            self._use_reserve(error)
+            self._journal.flush()
+
     def _use_reserve(self, error: JournalError) -> None:
         if self._journal.failure is None:  # an event that is none, or a row twice: the disk is well
             raise error
