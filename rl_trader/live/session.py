@@ -26,10 +26,8 @@ from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.events import (
     ArmedUntil,
     BarClosed,
-    BarRevised,
-    BarSkipped,
+    Decided,
     Event,
-    MarketSeen,
     Resumed,
     Started,
     StopAsked,
@@ -48,10 +46,12 @@ from rl_trader.live.exchange.wire import AiohttpTransport
 from rl_trader.live.journal.journal import Journal
 from rl_trader.live.journal.reserved import ReservedJournal
 from rl_trader.live.journal.schema import JournalIdentity
+from rl_trader.live.market_reading import MarkAt, market_event
 from rl_trader.live.policy.decider import Decider
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.policy.observer import Observer
 from rl_trader.live.policy_desk import PolicyDesk
+from rl_trader.live.policy_worker import DEADLINE_S, PolicyWorker
 from rl_trader.live.preflight.clocks import wall_ms
 from rl_trader.live.preflight.finding import Finding, require_none_refused
 from rl_trader.live.preflight.preflight import Preflight
@@ -59,11 +59,10 @@ from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.restarts import Restarts
 from rl_trader.live.snapshots import EVENTS, SnapshotKeeper, keep_snapshots, restored, snapshot_key
-from rl_trader.live.streams import market_news
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.streams.line_keeper import Backoff
 from rl_trader.live.streams.market_feed import MarketFeed
-from rl_trader.live.streams.market_news import Alive, BarLate, BarReady, FeedEvent, Stale
+from rl_trader.live.streams.market_news import BarReady, DataRefused, FeedEvent
 from rl_trader.live.streams.market_stream import MarketData, MarketStream
 from rl_trader.live.streams.sockets import Dialer, MachineClock
 from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
@@ -91,6 +90,7 @@ class SessionSetup:
     waived: tuple[str, ...] = ()  # permissions that the key may have all the same
     redactor: Redactor = field(default_factory=Redactor)  # of everything that the process says
     snapshot_events: int = EVENTS  # of the journal, from one snapshot of the core's state to the next
+    policy_deadline_s: float = DEADLINE_S  # in which a decision must come
     seed: int = 0  # of the pauses between attempts to connect
 
 
@@ -204,6 +204,7 @@ class Session:
             taker_fee=charged_fees(deployment.terms, deployment.trading).taker,
             now_ms=self._server_clock.now_ms,
         )
+        self._worker = self._stack.enter_context(PolicyWorker(self.desk, self._take_decision, setup.policy_deadline_s))
         self._timers = RealTimers(self._clock, self._fire)
         calls = Calls(
             self._rest,
@@ -232,7 +233,7 @@ class Session:
             self._written if self.drift is None else HeardJournal(self._written, self.drift.hear),
             calls,
             self._timers,
-            decide=self.desk.decide,
+            decide=self._worker.ask,
             tell=self._tell,
             session_ms=self._clock.monotonic_ms,
             latched=[stop.seq for stop in self._journal.latched_stops()],
@@ -267,6 +268,7 @@ class Session:
                 market.run(),
                 self._user_stream.run(),
                 keep_clock(self._rest, self._clock),
+                self._worker.run(),
                 keep_snapshots(self._look_at_snapshots, self._clock),
             ):
                 group.create_task(work)
@@ -313,41 +315,32 @@ class Session:
         )
 
     async def _take_market(self, news: FeedEvent) -> None:
-        now = self._now()
-        match news:
-            case BarReady() if self._is_ending:
+        if isinstance(news, DataRefused):
+            self._tell(f"market data are refused: {news.reason}")
+        if isinstance(news, BarReady):
+            if self._is_ending:
                 return
-            case BarReady():
-                self.desk.next_funding_ms = news.next_funding_ms
-                close = news.bar["close"]
-                mark, mark_ms = self._mark_at(news.open_time) or (close, 0)
-                closed = BarClosed(
-                    t_ms=now,
-                    open_ms=news.open_time,
-                    close=Decimal(close),
-                    mark_close=Decimal(mark),
-                    mark_ms=mark_ms,
-                )
-                self._happen([closed])
-                self._flush()
-            case BarLate():
-                self._happen([BarSkipped(t_ms=now, open_ms=news.open_time, reason=news.reason)])
-            case market_news.BarRevised():
-                revised = f"{news.series}: {news.reason}"
-                self._happen([BarRevised(t_ms=now, open_ms=news.time_ms, reason=revised)])
-            case Alive():
-                self._happen([MarketSeen(t_ms=now, is_alive=True, mark_price=Decimal(news.mark))])
-            case Stale():
-                self._happen([MarketSeen(t_ms=now, is_alive=False, mark_price=Decimal(0))])
-            case market_news.DataRefused():
-                self._tell(f"market data are refused: {news.reason}")
+            self.desk.next_funding_ms = news.next_funding_ms
+        event = market_event(news, self._now(), self._mark_at)
+        if event is None:
+            return
+        self._happen([event])
+        if isinstance(event, BarClosed) and not self._is_deciding:
+            self._flush()  # else it waits for the decision's
 
-    def _mark_at(self, open_time: int) -> tuple[str, int] | None:
-        """Return the mark price at a bar's end, or the newest that was streamed, and of when it is."""
-        if (candle := self.series.mark_close(open_time)) is not None:
-            return candle, open_time + self._setup.deployment.interval_ms
-        mark = None if self._feed is None else self._feed.mark
-        return None if mark is None else (mark.mark, mark.stamp_ms)
+    @property
+    def _is_deciding(self) -> bool:
+        return self.trader is not None and self.trader.core.state.deciding_ms is not None
+
+    def _take_decision(self, decided: Decided) -> None:
+        self._happen([decided])
+        self._flush()
+
+    def _mark_at(self, open_ms: int) -> MarkAt | None:
+        if (candle := self.series.mark_close(open_ms)) is not None:
+            return MarkAt(candle, open_ms + self._setup.deployment.interval_ms)
+        streamed = None if self._feed is None else self._feed.mark
+        return None if streamed is None else MarkAt(streamed.mark, streamed.stamp_ms)
 
     async def _take_account(self, item: UserItem) -> None:
         match item:

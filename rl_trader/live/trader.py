@@ -64,7 +64,7 @@ class Trader:
         journal: Written before anything is done.
         calls: To the exchange.
         timers: Fire events later.
-        decide: Asks the policy; returns its event.
+        decide: Asks the policy; returns its event, or None where it will happen later.
         tell: Told what a person should know.
         session_ms: This process's clock.
         latched: Numbers of the journal's events that came with stops which nobody has cleared.
@@ -80,7 +80,7 @@ class Trader:
         calls: Calls,
         timers: Timers,
         *,
-        decide: Callable[[Decide], Decided],
+        decide: Callable[[Decide], Decided | None],
         tell: Callable[[str], object],
         session_ms: Callable[[], int],
         latched: Sequence[int] = (),
@@ -179,7 +179,8 @@ class Trader:
             case ReadSymbol():
                 self._give(self._questions, lambda: self._ask(self._calls.read_symbol()))
             case Decide():
-                self.happen(self._decide(command))
+                if (decided := self._decide(command)) is not None:
+                    self.happen(decided)
             case SetTimer(name, after_ms):
                 self._timers.set(name, after_ms)
             case RebuildStream(why):

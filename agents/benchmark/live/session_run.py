@@ -81,7 +81,14 @@ class Driver:
         state = self._state
         on_their_way = (IntentState.PLANNED, IntentState.SENT)
         is_sent = not any(intent.state in on_their_way for intent in state.intents.values())
-        return is_sent and not state.working() and not state.waiting and state.books.filled == state.books.amount
+        is_decided = state.deciding_ms is None
+        return (
+            is_decided
+            and is_sent
+            and not state.working()
+            and not state.waiting
+            and state.books.filled == state.books.amount
+        )
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
