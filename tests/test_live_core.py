@@ -269,7 +269,9 @@ def test_an_order_is_absent_only_after_fence_questions_and_a_reading_that_explai
     assert desk.state.intents[order.client_id].state is IntentState.UNKNOWN
     desk.read("0", is_user_stream_healthy=False)  # nobody has listened
     assert desk.state.intents[order.client_id].state is IntentState.UNKNOWN
-    desk.read("0")
+    desk.read("0")  # it was not looked for among all orders
+    assert desk.state.intents[order.client_id].state is IntentState.UNKNOWN
+    desk.read("0", searched=(order.client_id,))
     assert desk.state.intents[order.client_id].state is IntentState.ABSENT
 
 
@@ -515,4 +517,4 @@ def test_every_event_survives_the_journal() -> None:
         decode_event("Started", {"t_ms": 1})
     with pytest.raises(CodecError, match="does not know"):
         decode_event("Nothing", {})
-    assert len(get_args(Event)) == 23
+    assert len(get_args(Event)) == 24

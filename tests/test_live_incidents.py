@@ -253,7 +253,7 @@ def test_a_trade_that_may_be_of_an_unknown_order_keeps_it_from_being_absent() ->
     assert QueryNumber(4711) in asked
     # It is somebody else's: now nothing speaks for the order.
     desk.do(OrderSeen(t_ms=desk.now, client_id="web_1", order_id=4711, status="FILLED", executed=D("0.01")))
-    desk.read("0.01", fills=(fill,))
+    desk.read("0.01", fills=(fill,), searched=(order.client_id,))
     assert desk.state.intents[order.client_id].state is IntentState.ABSENT
 
 
@@ -264,7 +264,7 @@ def test_an_order_that_counted_as_absent_and_is_found_ends_entries() -> None:
     for _ in range(3):
         desk.do(Queried(t_ms=desk.now, client_id=order.client_id, is_absent=True))
     desk.now += 31_000
-    desk.read()
+    desk.read(searched=(order.client_id,))
     assert desk.state.intents[order.client_id].state is IntentState.ABSENT
     gone = OrderSeen(t_ms=desk.now, client_id=order.client_id, order_id=7, status="EXPIRED", executed=D(0))
     assert desk.do(gone) == []  # nothing has come of it

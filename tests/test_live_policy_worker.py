@@ -33,7 +33,8 @@ class SlowPolicy:
         """Return the policy's targets, once it is let."""
         self.is_asked.set()
         self.is_let.wait()
-        return self._policy.targets(observations)
+        targets: NDArray[np.float32] = self._policy.targets(observations)
+        return targets
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._policy, name)
@@ -105,7 +106,7 @@ def test_a_policy_that_hangs_holds_up_no_kill_and_its_bars_go_by(
     with exchange:
         asyncio.run(live())
     with open_read_only(tmp_path / "paper.journal") as reader:
-        faults = [event.body["fault"] for event in reader.events() if event.kind == Decided.__name__]
+        faults = [str(event.body["fault"]) for event in reader.events() if event.kind == Decided.__name__]
     assert faults.count("the policy has not answered within 0.3 s") >= 1
     assert any(fault.startswith("the policy is still at work on the bar of 2025-02-0") for fault in faults)
     assert "" in faults[faults.index("the policy has not answered within 0.3 s") :]

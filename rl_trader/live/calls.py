@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol, cast
 
+from rl_trader.live.core.commands import Sought
 from rl_trader.live.core.events import (
     AllCancelled,
     Answered,
@@ -14,6 +15,7 @@ from rl_trader.live.core.events import (
     Snapshot,
     SnapshotFailed,
 )
+from rl_trader.live.core.fencing import fence_ms
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.entries import ORDER_TYPES
 from rl_trader.live.exchange.outcome import Kind, Outcome, RawAnswer, classify
@@ -30,8 +32,6 @@ from rl_trader.live.reading import (
 )
 
 POST_ONLY: Final = "GTX"  # the exchange's word
-BACKEND_MS: Final = 10_000  # that the exchange itself waits before it says that it does not know
-SLACK_MS: Final = 5_000
 MOST_READINGS: Final = 5  # until two in a row agree
 MOST_ROWS: Final = 1_000  # of an answer
 WEEK_MS: Final = 604_800_000  # the longest time of which trades are listed at once
@@ -82,9 +82,7 @@ class Calls:
     def sending(self, intent: Intent) -> Sending:
         """Return the event that an order is about to be written to a socket."""
         now = self._now_ms()
-        return Sending(
-            t_ms=now, client_id=intent.client_id, fence_ms=now + self._recv_window_ms + BACKEND_MS + SLACK_MS
-        )
+        return Sending(t_ms=now, client_id=intent.client_id, fence_ms=fence_ms(now, self._recv_window_ms))
 
     async def place(self, intent: Intent) -> Answered:
         """Send an order, once."""
@@ -194,18 +192,22 @@ class Calls:
 
     # The account
 
-    async def read_account(self, last_trade_id: int, since_ms: int) -> Snapshot | SnapshotFailed:
+    async def read_account(
+        self, last_trade_id: int, since_ms: int, sought: Sequence[Sought] = ()
+    ) -> Snapshot | SnapshotFailed:
         """Read everything, until the position is the same before and after.
 
         Args:
             last_trade_id: The newest trade that is known; 0 if none is.
             since_ms: From when on income is asked for, and from a little before; trades too, if none is known.
+            sought: Orders that are looked for among all orders of their time.
         """
         was_healthy = self._is_user_stream_healthy()
         try:
             before = await self._list("positions", symbol=self._symbol)
             for _ in range(MOST_READINGS):
                 answers = await self._read_rest(last_trade_id, since_ms)
+                answers |= await self._search(sought)
                 read_ms = self._now_ms()  # what has happened by then is in the last answer
                 after = await self._list("positions", symbol=self._symbol)
                 if _positions(before) == _positions(after):
@@ -246,6 +248,18 @@ class Calls:
             "open_orders": await self._list("order.open", symbol=self._symbol),
             "open_stops": await self._list("algo.open", symbol=self._symbol),
         }
+
+    async def _search(self, sought: Sequence[Sought]) -> dict[str, Any]:
+        """Return the orders that were found, and which were looked for among all of their time."""
+        found: list[Row] = []
+        searched: list[str] = []
+        for client_id, since_ms, until_ms in sought:
+            page = await self._list(
+                "order.all", symbol=self._symbol, startTime=since_ms, endTime=until_ms, limit=MOST_ROWS
+            )
+            found += [row for row in page if row.get("clientOrderId") == client_id]
+            searched += [client_id] if len(page) < MOST_ROWS else []  # else there may be more of them
+        return {"listed": found, "searched": searched}
 
     async def _trades(self, last_trade_id: int, since_ms: int) -> list[Row]:
         """Return the trades after one, or since a time: by weeks then, until one is found that others can follow."""

@@ -43,5 +43,5 @@ def market_event(news: FeedEvent, now_ms: int, mark_at: Callable[[int], MarkAt |
             return MarketSeen(t_ms=now_ms, is_alive=True, mark_price=Decimal(news.mark))
         case Stale():
             return MarketSeen(t_ms=now_ms, is_alive=False, mark_price=Decimal(0))
-        case market_news.DataRefused():
+        case _:
             return None

@@ -314,6 +314,8 @@ def snapshot(
     open_orders: Sequence[Row],
     open_stops: Sequence[Row],
     is_user_stream_healthy: bool,
+    listed: Sequence[Row] = (),
+    searched: Sequence[str] = (),
 ) -> Snapshot:
     """Return one reading of the account, out of the answers of its endpoints.
 
@@ -337,4 +339,6 @@ def snapshot(
         open_orders=tuple(order_seen(row, t_ms) for row in open_orders if row.get("symbol") == symbol),
         open_stops=tuple(stop_seen(row, t_ms) for row in open_stops if row.get("symbol") == symbol),
         is_user_stream_healthy=is_user_stream_healthy,
+        listed=tuple(order_seen(row, t_ms) for row in listed),
+        searched=tuple(searched),
     )

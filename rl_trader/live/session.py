@@ -31,14 +31,16 @@ from rl_trader.live.core.events import (
     Resumed,
     Started,
     StopAsked,
+    Suspended,
     TimerFired,
 )
+from rl_trader.live.core.fencing import RECV_WINDOW_MS
 from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.words import StopKind
 from rl_trader.live.drift.band import Band
 from rl_trader.live.drift.recorder import Recorder
 from rl_trader.live.drift.watch import DriftWatch, HeardJournal
-from rl_trader.live.exchange.rest import RECV_WINDOW_MS, Rest
+from rl_trader.live.exchange.rest import Rest
 from rl_trader.live.exchange.secrets import Credentials
 from rl_trader.live.exchange.server_clock import ServerClock
 from rl_trader.live.exchange.venue import Gate, Venue
@@ -55,6 +57,7 @@ from rl_trader.live.policy_worker import DEADLINE_S, PolicyWorker
 from rl_trader.live.preflight.clocks import wall_ms
 from rl_trader.live.preflight.finding import Finding, require_none_refused
 from rl_trader.live.preflight.preflight import Preflight
+from rl_trader.live.pulse import Pulse
 from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.restarts import Restarts
@@ -121,6 +124,7 @@ class Session:
     def __init__(self, setup: SessionSetup, tell: Callable[[str], object], watchers: Sequence[Watcher] = ()) -> None:
         self._setup, self._tell, self._watchers = setup, tell, watchers
         self._clock = MachineClock()
+        self._pulse = Pulse()
         self._stack = AsyncExitStack()
         self.findings: list[Finding] = []
         self.redactor = setup.redactor
@@ -238,6 +242,7 @@ class Session:
             session_ms=self._clock.monotonic_ms,
             latched=[stop.seq for stop in self._journal.latched_stops()],
             rebuild=lambda: self._user_stream.rebuild(),
+            gap_ms=self._pulse.take_gap_ms,
             record=recorder.rows,
             watchers=self._watchers,
         )
@@ -269,6 +274,7 @@ class Session:
                 self._user_stream.run(),
                 keep_clock(self._rest, self._clock),
                 self._worker.run(),
+                self._pulse.run(self._note_gap),
                 keep_snapshots(self._look_at_snapshots, self._clock),
             ):
                 group.create_task(work)
@@ -370,6 +376,9 @@ class Session:
         assert self.trader is not None
         self._tell(f"the journal is written from its reserve, and everything is closed: {why}")
         self.trader.note_failure(why)
+
+    def _note_gap(self, gap_ms: int) -> None:
+        self._happen([Suspended(t_ms=self._now(), gap_ms=gap_ms)])
 
     def _note_ban(self, until_ms: int) -> None:
         self._happen([banned(until_ms, self._now(), wall_ms())])

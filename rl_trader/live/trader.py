@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from rl_trader.live.calls import MOST_READINGS, Calls
+from rl_trader.live.core.answering import sought
 from rl_trader.live.core.commands import (
     Alert,
     Cancel,
@@ -27,7 +28,7 @@ from rl_trader.live.core.commands import (
     RebuildStream,
     SetTimer,
 )
-from rl_trader.live.core.events import Decided, Event, Resumed, SnapshotFailed, StopAsked, TimerFired
+from rl_trader.live.core.events import Decided, Event, Resumed, SnapshotFailed, StopAsked, Suspended, TimerFired
 from rl_trader.live.core.state import Latched, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import IntentState
@@ -69,6 +70,7 @@ class Trader:
         session_ms: This process's clock.
         latched: Numbers of the journal's events that came with stops which nobody has cleared.
         rebuild: Makes another connection for the account's events.
+        gap_ms: Returns for how long the process has stood still, once; 0 if it has not.
         record: Returns what is journalled with an event and the state after it, besides what the event has changed.
         watchers: Shown every event once it is journalled, with the state after it; what they raise ends the trader.
     """
@@ -85,6 +87,7 @@ class Trader:
         session_ms: Callable[[], int],
         latched: Sequence[int] = (),
         rebuild: Callable[[], object] = lambda: None,
+        gap_ms: Callable[[], int] = lambda: 0,
         record: Recorder = lambda _event, _state: (),
         watchers: Sequence[Watcher] = (),
     ) -> None:
@@ -95,6 +98,7 @@ class Trader:
         self._decide = decide
         self._tell = tell
         self._rebuild = rebuild
+        self._gap_ms = gap_ms
         self._record = record
         self._watchers = watchers
         self._session_ms = session_ms
@@ -124,6 +128,11 @@ class Trader:
 
     def happen(self, event: Event) -> None:
         """Let an event happen: the core steps, it is journalled, and what is commanded is set going."""
+        if gap_ms := self._gap_ms():
+            self._take(Suspended(t_ms=event.t_ms, gap_ms=gap_ms))
+        self._take(event)
+
+    def _take(self, event: Event) -> None:
         commands = self.core.step(event)
         written = entry(event, self.core.state, self._session_ms(), self._latched)
         kept = self._record(event, self.core.state)
@@ -235,7 +244,7 @@ class Trader:
         for _ in range(MOST_READINGS):
             since_ms = state.books.income_since_ms or state.now_ms
             num_told = state.num_told
-            seen = await self._calls.read_account(state.books.last_trade_id, since_ms)
+            seen = await self._calls.read_account(state.books.last_trade_id, since_ms, sought(state))
             if state.num_told == num_told:
                 self.happen(seen)
                 return

@@ -19,10 +19,11 @@ from rl_trader.live.clock_keeping import keep_clock
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.deciding import Gate
 from rl_trader.live.core.events import BarClosed, Decided, Event, Started
+from rl_trader.live.core.fencing import RECV_WINDOW_MS
 from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.exchange.budget import Budget
-from rl_trader.live.exchange.rest import RECV_WINDOW_MS, Rest
+from rl_trader.live.exchange.rest import Rest
 from rl_trader.live.exchange.secrets import Credentials, Secret
 from rl_trader.live.exchange.server_clock import Sample, ServerClock
 from rl_trader.live.exchange.venue import Venue

@@ -2,7 +2,8 @@
 
 An order of which nobody knows is never sent again. It is looked for by its client id, soon and then less often, and
 counts as absent only when the exchange can no longer accept it, has said several times over half a minute that there is
-no such order, and its reading of the account, taken after that, shows neither the order nor a trade that may be its.
+no such order, and its reading of the account, taken after that, shows neither the order, also not among all orders of
+its time, nor a trade that may be its. Even then it is asked for again for a day (:mod:`tombstones`).
 A limit order that rests shows in no trade: before it counts as absent, the exchange has cancelled all that rests.
 """
 
@@ -17,6 +18,7 @@ from rl_trader.live.core.commands import (
     ReadSymbol,
     RebuildStream,
     SetTimer,
+    Sought,
 )
 from rl_trader.live.core.deciding import Gate, send_next, why_bare
 from rl_trader.live.core.events import Answered, FillSeen, OrderSeen, Queried, Sending, Snapshot
@@ -27,6 +29,7 @@ from rl_trader.live.core.resting import take_back_rest, why_not_to_rest
 from rl_trader.live.core.settings import why_not_set_up, why_not_trading
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
+from rl_trader.live.core.tombstones import bury
 from rl_trader.live.core.words import IntentState, Purpose
 
 QUERIES_MS = (500, 1_000, 2_000, 4_000, 8_000)  # after which an unknown order is asked for; then every last one
@@ -67,15 +70,20 @@ def _why_withdrawn(state: State, intent: Intent) -> str | None:
         return None
     if state.is_stopped:
         return state.stop_reason
-    if not state.is_market_alive:
-        return "market data are stale"
-    if state.unknown():
-        return "an order is in an unknown state"
-    if (why := why_bare(state, intent) or why_not_set_up(state) or why_not_trading(state)) is not None:
+    why_not_set = why_not_set_up(state) or why_not_trading(state)
+    if (why := _why_not_certain(state) or why_bare(state, intent) or why_not_set) is not None:
         return why
     if state.now_ms - (int(intent.decision) + state.conduct.bar_ms) > state.conduct.late_ms:
         return "its decision is too old"
     return None
+
+
+def _why_not_certain(state: State) -> str | None:
+    if not state.is_reconciled:
+        return "the account is not reconciled"
+    if not state.is_market_alive:
+        return "market data are stale"
+    return "an order is in an unknown state" if state.unknown() else None
 
 
 def answer(state: State, event: Answered, gate: Gate) -> list[Command]:
@@ -121,7 +129,9 @@ def see(state: State, event: OrderSeen, gate: Gate) -> list[Command]:
     after = state.intents.get(event.client_id)
     if before is None:
         return note_order(state, event, was_strange=was_strange)
-    if before.state is IntentState.ABSENT and _is_effective(before, event):
+    is_absent = before.state is IntentState.ABSENT or event.client_id in state.tombstones
+    if is_absent and _is_effective(before, event):
+        state.tombstones.pop(event.client_id, None)
         return halt(state, f"{event.client_id} counted as never accepted, and the exchange has it")
     if after is None or before.state.is_over or not after.state.is_over:
         return []
@@ -220,7 +230,7 @@ def may_be_absent(state: State, intent: Intent) -> bool:
 
     Of an order that has a number nothing can: it was accepted, and is found sooner or later.
     """
-    begun = intent.sent_ms or intent.fence_ms
+    begun = intent.sent_ms or state.started_ms  # one of another start that was never noted as sent is doubted then
     return (
         intent.order_id is None
         and state.now_ms > intent.fence_ms
@@ -228,6 +238,15 @@ def may_be_absent(state: State, intent: Intent) -> bool:
         and intent.num_queries >= LEAST_QUERIES
         and state.now_ms - begun >= LEAST_SEARCH_MS
     )
+
+
+def sought(state: State) -> list[Sought]:
+    """Return the unknown orders that a reading of the account is to look for among all orders of their time."""
+    return [
+        Sought(intent.client_id, (intent.sent_ms or intent.planned_ms) - SKEW_MS, intent.fence_ms + SKEW_MS)
+        for intent in state.unknown()
+        if not intent.purpose.is_conditional and may_be_absent(state, intent)
+    ]
 
 
 def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]:
@@ -241,8 +260,10 @@ def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]
             continue
         if intent.price is not None and snapshot.t_ms < state.all_cancelled_ms:
             continue
+        if not intent.purpose.is_conditional and intent.client_id not in snapshot.searched:
+            continue
         if may_be_absent(state, intent) and not _may_be_its(state, intent):
-            commands += [_settled(state, intent), *_after_end(state, intent, gate)]
+            commands += [_settled(state, intent), *bury(state, intent), *_after_end(state, intent, gate)]
     return commands
 
 

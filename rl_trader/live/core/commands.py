@@ -2,8 +2,17 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from rl_trader.live.core.intents import Intent
+
+
+class Sought(NamedTuple):
+    """An order that is looked for among all orders of its time."""
+
+    client_id: str
+    since_ms: int  # when it can have been accepted first
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class Snapshot:
     open_stops: tuple[OrderSeen, ...]
     is_user_stream_healthy: bool  # since before it was read
     liquidation_price: Decimal = Decimal(0)  # of the position; 0 is none, or not told
+    listed: tuple[OrderSeen, ...] = ()  # orders that were looked for among all of their time, and are there
+    searched: tuple[str, ...] = ()  # client ids of those that were looked for so, whether or not they are there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,14 @@ class SnapshotFailed:
 
     t_ms: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """The process stood still: what it knows is old, and what it was about to do was meant for another moment."""
+
+    t_ms: int
+    gap_ms: int  # for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +273,7 @@ Event = (
     | IncomeSeen
     | Snapshot
     | SnapshotFailed
+    | Suspended
     | Sending
     | Answered
     | Queried

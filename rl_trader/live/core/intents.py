@@ -54,6 +54,7 @@ class Intent:
     executed: Decimal = ZERO  # not negative, as the exchange says of the order
     executed_ms: int = 0  # server time, when that grew last
     traded: Decimal = ZERO  # not negative, of the trades that were told
+    planned_ms: int = 0  # server time
     sent_ms: int = 0  # server time
     fence_ms: int = 0  # server time after which the exchange can no longer accept it
     num_queries: int = 0  # that said there is no such order

@@ -10,7 +10,8 @@ from rl_trader.live.core.answering import SKEW_MS, doubt, look_for_missing, see,
 from rl_trader.live.core.bookkeeping import book_income
 from rl_trader.live.core.commands import Alert, Cancel, Command, ReadAccount, RebuildStream, SetTimer
 from rl_trader.live.core.deciding import Gate
-from rl_trader.live.core.events import Snapshot, SnapshotFailed, Started
+from rl_trader.live.core.events import Snapshot, SnapshotFailed, Started, Suspended
+from rl_trader.live.core.fencing import fence_ms
 from rl_trader.live.core.guarding import flatten, guard
 from rl_trader.live.core.intents import epoch_of, instance_name
 from rl_trader.live.core.owning import ask_for_strangers, is_of_other_instance, stop_beside, why_foreign
@@ -18,6 +19,7 @@ from rl_trader.live.core.resting import take_back
 from rl_trader.live.core.settings import read_settings, read_symbol
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
+from rl_trader.live.core.tombstones import remember
 from rl_trader.live.core.words import IntentState, StopKind
 
 UNIT = Decimal("1E-8")  # USDT
@@ -39,12 +41,25 @@ def start(state: State, event: Started) -> list[Command]:
     commands: list[Command] = []
     for intent in list(state.intents.values()):
         if intent.state in (IntentState.PLANNED, IntentState.SENT):
-            fenced = intent if intent.fence_ms else intent.moved(intent.state, fence_ms=event.t_ms)
+            fenced = intent if intent.fence_ms else intent.moved(intent.state, fence_ms=fence_ms(event.t_ms))
             commands += doubt(state, fenced, "the process ended while it was being sent")
         elif intent.state is IntentState.UNKNOWN:
             commands.append(SetTimer(f"query {intent.client_id}", 0))
     commands += [*take_back(state), ReadAccount("the start"), SetTimer("poll", state.conduct.poll_ms)]
-    return [*commands, *read_settings(state), *read_symbol(state, "the start")]
+    return [*commands, *remember(state), *read_settings(state), *read_symbol(state, "the start")]
+
+
+def suspend(state: State, event: Suspended) -> list[Command]:
+    """Drop what was decided before the process stood still, and enter nothing before the account is read."""
+    state.suspended_ms, state.is_reconciled = event.t_ms, False
+    state.deciding_ms = state.held_bar = None
+    state.waiting.clear()
+    commands: list[Command] = [Alert(f"the process stood still for {event.gap_ms / 1_000:.1f} s; the account is read")]
+    if state.is_reading:
+        state.reads_again = True
+        return commands
+    state.is_reading = True
+    return [*commands, ReadAccount("the process stood still")]
 
 
 def fail(state: State, event: SnapshotFailed) -> list[Command]:
@@ -77,7 +92,7 @@ def reconcile(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     commands += _compare(state, event)
     _take_over_account(state, event)
     _note_read(state, event)
-    state.is_reconciled = True
+    state.is_reconciled = event.t_ms >= state.suspended_ms
     state.note_equity()
     commands += _foreign_orders(state, event)
     commands += [*look_for_missing(state, event), *ask_for_strangers(state)]
@@ -105,7 +120,7 @@ def _open_ledger(state: State, event: Snapshot) -> None:
 
 def _take_over_orders(state: State, event: Snapshot, gate: Gate) -> list[Command]:
     commands: list[Command] = []
-    for order in (*event.open_orders, *event.open_stops):
+    for order in (*event.open_orders, *event.open_stops, *event.listed):
         commands += see(state, order, gate)
     return commands
 

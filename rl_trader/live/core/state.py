@@ -4,7 +4,7 @@ Prices in USDT per unit of the base asset, amounts in base asset and signed, mon
 1970 UTC on the exchange's clock.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -115,6 +115,8 @@ class State:
     books: Books = field(default_factory=Books)
     intents: dict[str, Intent] = field(default_factory=dict)  # by client id
     strangers: dict[int, tuple[int, Decimal]] = field(default_factory=dict)  # by order number: when it traded, and what
+    tombstones: dict[str, int] = field(default_factory=dict)  # by client id: from when on it counts as never accepted
+    suspended_ms: int = 0  # when the process has stood still last
     waiting: list[Intent] = field(default_factory=list)  # legs that go when the one before is filled
     guarded: tuple[int, Decimal] | None = None  # side and entry price that the stops are of
     stop_id: str | None = None
@@ -166,6 +168,8 @@ class State:
 
     def keep(self, intent: Intent) -> None:
         """Keep an order as it stands now."""
+        if not intent.planned_ms:
+            intent = replace(intent, planned_ms=self.now_ms)
         self.changes.append(intent)
         self.intents[intent.client_id] = intent
         if len(self.intents) > 2 * MANY_FINISHED:

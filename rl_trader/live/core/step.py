@@ -36,16 +36,18 @@ from rl_trader.live.core.events import (
     SnapshotFailed,
     Started,
     StopAsked,
+    Suspended,
     SymbolSeen,
     TimerFired,
 )
 from rl_trader.live.core.guarding import flatten, guard
 from rl_trader.live.core.intents import Intent
-from rl_trader.live.core.reconciling import fail, reconcile, start
+from rl_trader.live.core.reconciling import fail, reconcile, start, suspend
 from rl_trader.live.core.resting import call_off, look_at_resting, watch_on
 from rl_trader.live.core.settings import read_settings, read_symbol, see_settings, see_symbol
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import resume, stop
+from rl_trader.live.core.tombstones import look_again
 from rl_trader.live.core.words import StopKind
 
 
@@ -77,6 +79,8 @@ class Core:
                 return reconcile(state, event, gate)
             case SnapshotFailed():
                 return fail(state, event)
+            case Suspended():
+                return suspend(state, event)
             case FillSeen():
                 state.num_told += 1
                 state.untold.pop(event.trade_id, None)
@@ -179,4 +183,5 @@ _TIMERS: Final[Mapping[str, Callable[[State], list[Command]]]] = {
 _TIMERS_OF_ORDERS: Final[Mapping[str, Callable[[State, Intent], list[Command]]]] = {
     "query": ask,
     "told": ask_for_trades,
+    "tombstone": look_again,
 }

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import ccxt.async_support
 
 from rl_trader.errors import ConfigError
+from rl_trader.live.core.fencing import RECV_WINDOW_MS
 from rl_trader.live.exchange.budget import Budget, Cost
 from rl_trader.live.exchange.endpoints import ENDPOINTS, Access, Endpoint
 from rl_trader.live.exchange.outcome import Kind, RawAnswer, classify
@@ -21,8 +22,6 @@ from rl_trader.live.exchange.server_clock import NUM_SAMPLES, Sample, ServerCloc
 from rl_trader.live.exchange.venue import Venue
 from rl_trader.live.exchange.wire import Transport, WireAnswer, WireRequest
 from rl_trader.live.redaction import Redactor
-
-RECV_WINDOW_MS: Final = 3_000  # short, since until then nobody knows that an order will not be accepted
 
 Argument = str | int | bool | Decimal | None
 """A parameter of a call; None leaves it out. Never a float: what is sent is exact."""

@@ -22,9 +22,9 @@ from rl_trader.live.core.codec import decode_event
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.deciding import Gate
 from rl_trader.live.core.events import BarClosed, Decided, Event, Started
+from rl_trader.live.core.fencing import RECV_WINDOW_MS
 from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.step import Core
-from rl_trader.live.exchange.rest import RECV_WINDOW_MS
 from rl_trader.live.journal.journal import Journal
 from rl_trader.live.journal.reserved import ReservedJournal
 from rl_trader.live.reading import user_events
