@@ -1,11 +1,11 @@
-"""Trade a run's checkpoint: ``python -m scripts.deploy RUN --caps FILE [--mode paper|demo|live]``.
+"""Trade a run's checkpoint: ``python -m scripts.deploy RUN [--mode paper|demo|live] [--caps FILE]``.
 
 On paper, which is the default, the venue is a local exchange that is running already (``python -m
-scripts.local_exchange``), where no money is at stake. Demo is the exchange's own, with money that is none. Live is for
-real money: --hours says for how long, and what is found is shown before a person types the leave. The account's keys
-come from the environment (RL_TRADER_PAPER_API_KEY and RL_TRADER_PAPER_API_SECRET, or with DEMO or LIVE in the place of
-PAPER), a keyring, or a file that only you can read, never from the command line. Ctrl-C ends it as --on-exit says, a
-second Ctrl-C at once.
+scripts.local_exchange``), where no money is at stake: it tells the keys of its account, and caps are made out of the
+run, unless others are given. Demo is the exchange's own, with money that is none. Live is for real money: --hours says
+for how long, and what is found is shown before a person types the leave. The account's keys come from the environment
+(RL_TRADER_DEMO_API_KEY and RL_TRADER_DEMO_API_SECRET, or with LIVE or PAPER in the place of DEMO), a keyring, or a file
+that only you can read, never from the command line. Ctrl-C ends it as --on-exit says, a second Ctrl-C at once.
 
 While it trades, and after: `python -m scripts.deploy status RUN`, `kill RUN`, `resume RUN --reason TEXT`.
 """
@@ -38,7 +38,9 @@ def _parser() -> Parser:
     parser.add_argument("--streams", help="on paper: address of WebSockets (default: ws://127.0.0.1:8550)")
     parser.add_argument("--symbol", help="of a run that has several")
     parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="which (default: %(default)s)")
-    parser.add_argument("--caps", type=Path, required=True, help="JSON file of what no order may exceed")
+    parser.add_argument(
+        "--caps", type=Path, help="JSON file of what no order may exceed (default on paper: made out of the run)"
+    )
     parser.add_argument("--band", type=Path, help="JSON file of how far trading may be from the simulation")
     parser.add_argument("--keys", type=Path, help="file of keys, readable by you alone")
     parser.add_argument("--journal", type=Path, help="file of the journal (default: in the run's folder)")

@@ -107,7 +107,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 def test_missing_keys(typed: Typed, run: Path) -> None:
     with embedded_exchange() as (exchange, asked):
-        assert "RL_TRADER_PAPER_API_KEY" in typed.refused(exchange, asked, run)
+        assert "RL_TRADER_PAPER_API_KEY" in typed.refused(exchange, asked, run, "--keys", typed.caps.with_name("none"))
         typed.keys({VARIABLES[0]: exchange.key.key})
         assert "hold only one of them" in typed.refused(exchange, asked, run)
         assert asked.requests == []

@@ -19,6 +19,7 @@ import pytest
 from agents.benchmark.lines import all_lines, choose
 from rl_trader.local_exchange.assembly import ENDPOINTS, METHODS, Assembly, Setup, assemble_lock_step
 from rl_trader.local_exchange.endpoints.control import CONTROL_ENDPOINTS
+from rl_trader.local_exchange.endpoints.own_keys import OWN_KEYS_ENDPOINTS
 from rl_trader.local_exchange.engine.words import (
     AlgoStatus,
     Execution,
@@ -343,7 +344,7 @@ def test_the_commands_that_the_page_promises_are_there() -> None:
     for target, line in re.findall(r"`make (\w+)(?: BENCH=(\w+))?`", BOTH):
         assert re.search(rf"^{target}:", (REPO / "Makefile").read_text(), re.MULTILINE), target
         assert not line or choose(all_lines(REPO / "scripts"), [line])
-    paths = {each.path for each in CONTROL_ENDPOINTS}
+    paths = {each.path for each in (*CONTROL_ENDPOINTS, *OWN_KEYS_ENDPOINTS)}
     assert set(re.findall(r"/local/v1/\w+", PAGE)) == paths
 
 

@@ -12,14 +12,16 @@ from typing import Final
 from rl_trader.errors import ConfigError
 from rl_trader.live.arming.arming import NO_STOP, PAPER_HOURS, Arming, Wish, arm
 from rl_trader.live.arming.paper_time import PaperKeeper, PaperTime, build_sha256
-from rl_trader.live.core.caps import Caps, load_caps
+from rl_trader.live.core.caps import NOT_FOR_LIVE, Caps, load_caps
 from rl_trader.live.drift.band import Band, load_band
+from rl_trader.live.exchange.local_keys import ask_local_keys
 from rl_trader.live.exchange.permissions import check_waived
 from rl_trader.live.exchange.rest import Rest
-from rl_trader.live.exchange.secrets import AskKeyring, Credentials, load_credentials
+from rl_trader.live.exchange.secrets import AskKeyring, Credentials, find_credentials, load_credentials
 from rl_trader.live.exchange.server_clock import ServerClock
 from rl_trader.live.exchange.venue import DEMO, LIVE, Gate, Look, Venue, VenueName
 from rl_trader.live.exchange.wire import AiohttpTransport
+from rl_trader.live.paper_caps import keep_paper_caps
 from rl_trader.live.policy.deployment import Deployment, load_deployment
 from rl_trader.live.policy.own_features import check_own_features
 from rl_trader.live.preflight.clocks import wall_ms
@@ -40,7 +42,7 @@ class Order:
     """What a person asks for, as it is typed; None is what was not said."""
 
     run: Path
-    caps: Path
+    caps: Path | None = None  # None lets caps for paper be made out of the run
     mode: VenueName = VenueName.PAPER
     rest: str | None = None
     streams: str | None = None
@@ -63,7 +65,7 @@ class Launch:
     venue: Venue
     deployment: Deployment
     caps: Caps
-    credentials: Credentials
+    credentials: Credentials | None  # None lets a local exchange be asked for its own
     account: str
     journal: Path
     waived: tuple[str, ...]  # permissions of the key
@@ -71,6 +73,7 @@ class Launch:
     wish: Wish | None  # what is to be armed; None where no money is at stake
     paper: PaperTime
     redactor: Redactor = field(default_factory=Redactor)
+    notes: tuple[str, ...] = ()  # what a person should know of it
 
 
 def prepare(order: Order, environment: Mapping[str, str], ask_keyring: AskKeyring | None, redactor: Redactor) -> Launch:
@@ -90,12 +93,11 @@ def prepare(order: Order, environment: Mapping[str, str], ask_keyring: AskKeyrin
     venue = venue_of(order)
     check_own_features(order.run, order.checkpoint, order.allowed)
     deployment = load_deployment(order.run, order.symbol, order.checkpoint)
-    caps = load_caps(order.caps).caps
-    caps.check_run(deployment.symbol, deployment.trading)
+    caps, notes = _caps(order, deployment)
     wish = _wish(order, deployment)
-    credentials = load_credentials(order.mode, environment, order.keys, ask_keyring)
-    redactor.add(credentials.key.reveal())
-    redactor.add(credentials.secret.reveal())
+    credentials = _credentials(order, environment, ask_keyring)
+    if credentials is not None:
+        _hide(credentials, redactor)
     return Launch(
         venue=venue,
         deployment=deployment,
@@ -108,7 +110,39 @@ def prepare(order: Order, environment: Mapping[str, str], ask_keyring: AskKeyrin
         wish=wish,
         paper=PaperTime(order.run, deployment.checkpoint_sha256, build_sha256()),
         redactor=redactor,
+        notes=notes,
     )
+
+
+def _caps(order: Order, deployment: Deployment) -> tuple[Caps, tuple[str, ...]]:
+    """Return the caps, and what a person is told of them."""
+    path = order.caps
+    notes: tuple[str, ...] = ()
+    if path is None:
+        if order.mode is not VenueName.PAPER:
+            raise ConfigError(f"mode {order.mode} needs the operator's caps and there are none; give --caps FILE")
+        path, note = keep_paper_caps(order.run, deployment)
+        notes = (note,)
+    caps, _, is_for_live = load_caps(path)
+    if order.mode is VenueName.LIVE and not is_for_live:
+        raise ConfigError(
+            f"the caps of {path} were made for paper and nobody has weighed them; weigh each, take the line"
+            f" {NOT_FOR_LIVE!r} out, or give others by --caps"
+        )
+    caps.check_run(deployment.symbol, deployment.trading)
+    return caps, notes
+
+
+def _credentials(order: Order, environment: Mapping[str, str], ask_keyring: AskKeyring | None) -> Credentials | None:
+    """Return the keys that were given; None lets a local exchange be asked."""
+    if order.mode is VenueName.PAPER and order.keys is None:
+        return find_credentials(order.mode, environment, None, ask_keyring)
+    return load_credentials(order.mode, environment, order.keys, ask_keyring)
+
+
+def _hide(credentials: Credentials, redactor: Redactor) -> None:
+    redactor.add(credentials.key.reveal())
+    redactor.add(credentials.secret.reveal())
 
 
 def venue_of(order: Order) -> Venue:
@@ -125,7 +159,7 @@ def venue_of(order: Order) -> Venue:
 
 
 async def setup_of(launch: Launch, ask: Callable[[str], str], tell: Callable[[str], object]) -> SessionSetup:
-    """Return what a session is made of; where money is at stake, a person arms it first.
+    """Return what a session is made of; a local exchange is asked for its keys, and a person arms what is at stake.
 
     Args:
         launch: What is asked for.
@@ -136,12 +170,19 @@ async def setup_of(launch: Launch, ask: Callable[[str], str], tell: Callable[[st
         ConfigError: If something stands against it.
         PreflightError: If the exchange does not answer.
     """
+    for note in launch.notes:
+        tell(note)
+    credentials = launch.credentials
+    if credentials is None:
+        credentials = await ask_local_keys(launch.venue, launch.account)
+        _hide(credentials, launch.redactor)
+        tell(f"keys of the account {launch.account}: those of the local exchange at {launch.venue.rest}")
     arming = None if launch.wish is None else await _armed(launch, launch.wish, ask, tell)
     return SessionSetup(
         deployment=launch.deployment,
         venue=launch.venue,
         gate=Gate(launch.venue, None if arming is None else arming.token),
-        credentials=launch.credentials,
+        credentials=credentials,
         account=launch.account,
         caps=launch.caps,
         journal=launch.journal,

@@ -14,6 +14,7 @@ from rl_trader.local_exchange.books.inputs import Conduct
 from rl_trader.local_exchange.endpoints.control import CONTROL_ENDPOINTS
 from rl_trader.local_exchange.endpoints.listen_key import LISTEN_KEY_ENDPOINTS, LISTEN_KEY_METHODS
 from rl_trader.local_exchange.endpoints.other_markets import OTHER_MARKET_ENDPOINTS
+from rl_trader.local_exchange.endpoints.own_keys import OWN_KEYS_ENDPOINTS
 from rl_trader.local_exchange.endpoints.private import PRIVATE_ENDPOINTS, PRIVATE_METHODS
 from rl_trader.local_exchange.endpoints.public import PUBLIC_ENDPOINTS, PUBLIC_METHODS
 from rl_trader.local_exchange.engine.exchange import Exchange
@@ -40,7 +41,13 @@ if TYPE_CHECKING:
 
 EMBEDDED_BARS: Final = 96_384  # five and a half years of half hours
 
-ENDPOINTS: Final = (*PUBLIC_ENDPOINTS, *PRIVATE_ENDPOINTS, *LISTEN_KEY_ENDPOINTS, *OTHER_MARKET_ENDPOINTS)
+ENDPOINTS: Final = (
+    *PUBLIC_ENDPOINTS,
+    *PRIVATE_ENDPOINTS,
+    *LISTEN_KEY_ENDPOINTS,
+    *OTHER_MARKET_ENDPOINTS,
+    *OWN_KEYS_ENDPOINTS,
+)
 METHODS: Final = (*PUBLIC_METHODS, *PRIVATE_METHODS, *LISTEN_KEY_METHODS)
 
 

@@ -1,7 +1,7 @@
 """The operator's caps: what no order may exceed, whatever a policy or its configuration wants.
 
 They are in a JSON file of the operator's, which is read at the start; amounts are written as text, so that they are
-exact. None has a default.
+exact. None has a default where money is at stake; a file with a line ``not_for_live`` is refused there.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from rl_trader.config import TradingConfig
 from rl_trader.errors import ConfigError
 from rl_trader.numeric import shown
 
+NOT_FOR_LIVE: Final = "not_for_live"  # in a file of caps: why they must not be used with real money
 _AMOUNTS: Final = ("max_order_notional", "max_position_notional", "max_leverage", "turnover_per_day")
 _FRACTIONS: Final = ("price_band", "max_daily_loss", "max_drawdown", "min_liquidation_distance")
 _COUNTS: Final = ("orders_per_minute", "orders_per_day", "max_mark_age_ms")
@@ -80,10 +81,11 @@ class Caps:
 
 
 class CapsFile(NamedTuple):
-    """Caps, and the hash by which the journal knows their file."""
+    """Caps, and what else there is to their file."""
 
     caps: Caps
-    sha256: str
+    sha256: str  # by which the journal knows it
+    is_for_live: bool  # nothing in it says that nobody has weighed it
 
 
 def load_caps(path: Path) -> CapsFile:
@@ -97,6 +99,9 @@ def load_caps(path: Path) -> CapsFile:
         data = json.loads(content, parse_float=Decimal)
     except (OSError, ValueError) as error:
         raise ConfigError(f"caps file {path} cannot be read: {error}; write one, see the documentation") from error
+    is_for_live = not isinstance(data, Mapping) or NOT_FOR_LIVE not in data
+    if not is_for_live:
+        data = {name: value for name, value in data.items() if name != NOT_FOR_LIVE}
     names = {field.name for field in fields(Caps)}
     if not isinstance(data, Mapping) or set(data) != names:
         found = sorted(data) if isinstance(data, Mapping) else shown(data)
@@ -105,7 +110,7 @@ def load_caps(path: Path) -> CapsFile:
     if isinstance(data["symbols"], list):
         values["symbols"] = tuple(data["symbols"])
     values |= {name: _decimal(data[name]) for name in (*_AMOUNTS, *_FRACTIONS)}
-    return CapsFile(Caps(**values), hashlib.sha256(content).hexdigest())  # type: ignore[arg-type]
+    return CapsFile(Caps(**values), hashlib.sha256(content).hexdigest(), is_for_live)  # type: ignore[arg-type]
 
 
 def _decimal(value: object) -> object:

@@ -280,6 +280,10 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {endpoint.name: endpoint for endpoint
 """Every call by its name."""
 
 
+LOCAL_KEYS_PATH: Final = "/local/v1/keys"
+"""Where a local exchange tells the keys of its accounts; no other venue has it."""
+
+
 # Streams: behind the address of a venue's streams
 
 

@@ -81,7 +81,28 @@ def load_credentials(
     file: Path | None = None,
     ask_keyring: AskKeyring | None = None,
 ) -> Credentials:
-    """Return the keys for a venue.
+    """Return the keys for a venue, as :func:`find_credentials` does.
+
+    Raises:
+        ConfigError: If there are none, only half of them, or others could read the file.
+    """
+    found = find_credentials(venue, environment, file, ask_keyring)
+    if found is None:
+        names = variables_of(venue)
+        raise ConfigError(
+            f"keys for venue {venue} must be given and are not; set {names[0]} and {names[1]}, or write "
+            f"{file or 'a file of keys'} with venue, {_KEY} and {_SECRET}"
+        )
+    return found
+
+
+def find_credentials(
+    venue: VenueName,
+    environment: Mapping[str, str],
+    file: Path | None = None,
+    ask_keyring: AskKeyring | None = None,
+) -> Credentials | None:
+    """Return the keys for a venue; None if nobody has given any.
 
     Args:
         venue: Which.
@@ -90,20 +111,15 @@ def load_credentials(
         ask_keyring: The system's; see :func:`system_keyring`.
 
     Raises:
-        ConfigError: If there are none, only half of them, or others could read the file.
+        ConfigError: If there is only half of them, or others could read the file.
     """
-    names = _variables(venue)
+    names = variables_of(venue)
     found = _pair(environment.get(names[0]), environment.get(names[1]), " and ".join(names))
     if found is None and file is not None:
         found = _read_file(venue, file)
     if found is None and ask_keyring is not None:
         service = f"rl_trader/{venue}"
         found = _pair(ask_keyring(service, _KEY), ask_keyring(service, _SECRET), f"keyring {service}")
-    if found is None:
-        raise ConfigError(
-            f"keys for venue {venue} must be given and are not; set {names[0]} and {names[1]}, or write "
-            f"{file or 'a file of keys'} with venue, {_KEY} and {_SECRET}"
-        )
     return found
 
 
@@ -121,7 +137,8 @@ def system_keyring() -> AskKeyring | None:
     return ask
 
 
-def _variables(venue: VenueName) -> tuple[str, str]:
+def variables_of(venue: VenueName) -> tuple[str, str]:
+    """Return the names of the environment's variables with the key and the secret of a venue."""
     prefix = f"RL_TRADER_{venue.upper()}_"
     return prefix + _KEY.upper(), prefix + _SECRET.upper()
 
