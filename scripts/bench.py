@@ -4,7 +4,7 @@ A line's name, or its beginning up to a slash, chooses it; all are measured if n
 of at least five runs. The environment is the full account of the default configuration on a synthetic market.
 `python -m scripts.bench peers --install` brings the packages that are measured beside this one; what is not at hand is
 left out with a sentence. `growth` and `profile` instead of a line's name measure how speed goes with size, and where
-the time of a training goes.
+the time of a training goes; `table` makes Markdown of what was printed with --json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LEAST_REPEATS: Final = 5
 SCRIPTS: Final = Path(__file__).parent
-COMMANDS: Final = ("peers", "growth", "profile")  # each in a module of its own
+COMMANDS: Final = ("peers", "growth", "profile", "table")  # each in a module of its own
 
 
 def _parser() -> Parser:

@@ -14,6 +14,7 @@ from agents.benchmark.environment import account_config
 from agents.benchmark.growth.curves import CURVES, measure
 from agents.benchmark.growth.markets import long_market, of_features, of_symbols
 from agents.benchmark.growth.plot import growth_figure
+from agents.benchmark.measure import Figure, Reach, Result
 from agents.figures import picture
 from envs.vector_env import TradingVectorEnv
 
@@ -77,11 +78,30 @@ def test_the_profile_of_a_training_is_printed_as_json() -> None:
     assert any("addmm" in entry["name"] for entry in entries)
 
 
+def test_what_was_printed_as_json_becomes_a_table(tmp_path: Path) -> None:
+    result = Result(
+        line="a/line",
+        unit="steps/s",
+        figure=Figure(3_000.0, 2_000.0, 4_000.0),
+        reference_name="a peer",
+        reference=Figure(0.6, 0.5, 0.7),
+        ratio=5_000.0,
+        reach=Reach("ratio", 8.0),
+        config="c",
+    )
+    (tmp_path / "a.json").write_text(json.dumps([result.to_json()]))
+    command = [sys.executable, "-m", "scripts.bench", "table", str(tmp_path / "a.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    row = "| `a/line` | **3,000** steps/s (2,000 - 4,000) | a peer | 0.6 | 5e+03 | ratio ≥ 8 | yes |"
+    assert done.stdout.splitlines()[2:] == [row]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["growth", "--repeats", "1"], "--repeats must be at least 3, was 1; give more"),
         (["profile", "7x7"], "give a size of 64x64/1024, "),
+        (["table", "missing.json"], "missing.json is no output of `scripts.bench --json`"),
         (["--device", "nowhere", "policy"], "device 'nowhere' does not answer"),
     ],
 )
