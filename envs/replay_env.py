@@ -91,7 +91,15 @@ class ReplayCore:
         """Play one bar, write observations and rewards, and return whether an episode ended.
 
         Raises:
-            ConfigError: If a continuous action is NaN, which no position follows from.
+            ConfigError: If an action means no target.
+        """
+        return self.play(self.targets(actions), observations, rewards)
+
+    def targets(self, actions: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Return the target positions of actions.
+
+        Raises:
+            ConfigError: If one is no index of a level, or NaN, which no position follows from.
         """
         targets = self.action_map.targets(actions)
         if not self.action_map.is_discrete and np.isnan(targets).any():
@@ -99,6 +107,12 @@ class ReplayCore:
             raise ConfigError(
                 f"actions must be numbers from -1 to 1, found NaN for account {account}; check the policy"
             )
+        return targets
+
+    def play(
+        self, targets: NDArray[np.float64], observations: NDArray[np.float32], rewards: NDArray[np.float64]
+    ) -> bool:
+        """Do as ``step`` does, with target positions."""
         has_ended = self.simulator.step(targets, observations)
         initial_balance = self.config.trading.initial_balance
         self._write_rewards(self.simulator.outcomes, initial_balance, self._reward_states, rewards)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rl_trader.errors import ConfigError
 from rl_trader.extensions import import_object
-from rl_trader.kernels import closure_kernel, records
+from rl_trader.kernels import closure_kernel, records, without_lookup
 from rl_trader.market import MarketData, Period, episode_table
 from rl_trader.state import OUTCOME_DTYPE
 
@@ -148,17 +148,22 @@ def reward_kernel(name: str) -> WriteRewards:
         states: NDArray[np.float64],
         rewards: NDArray[np.float64],
     ) -> None:
+        write_known(records(outcomes), float(initial_balance), states, rewards)
+
+    def compiled() -> WriteRewards:
+        """Return the loop, compiled without an account: before a run begins and not at its first step."""
+        nothing = (records(np.zeros(0, OUTCOME_DTYPE)), 1.0, np.zeros((0, 3)), np.zeros(0))
         try:
-            write_rewards(records(outcomes), initial_balance, states, rewards)
+            write_rewards(*nothing)
         except UNCOMPILED as error:
             said = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ConfigError(
                 f"reward {name!r} must compile as (state, before, after) -> (state, reward), and numba says:"
                 f" {' '.join(said[:3])}"
             ) from error
+        return without_lookup(write_rewards, *nothing)
 
-    # Without an account, to compile before a run begins and not at its first step.
-    checked(np.zeros(0, OUTCOME_DTYPE), 1.0, np.zeros((0, 3)), np.zeros(0))
+    write_known = compiled()
     return checked
 
 

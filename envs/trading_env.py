@@ -1,5 +1,6 @@
 """One account on recorded bars as a Gymnasium environment."""
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import gymnasium
@@ -94,9 +95,11 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         self.core = ReplayCore(market, config, period or Period(), 1)
         self.observation_space = self.core.observation_space  # type: ignore[assignment]  # Box is generic in numbers
         self.action_space = self.core.action_space
+        self._action_shape = (1, *(self.action_space.shape or ()))
         self.render_mode = render_mode
         self._observations = self.core.simulator.new_observations()
         self._rewards = np.zeros(1)
+        self._targets = np.zeros(1)
         self._is_seeded = False
         self._is_running = False
         self._history = History(self.core.observed.market) if render_mode is not None else None
@@ -132,21 +135,34 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         """
         if not self._is_running:
             raise ResetNeeded("an episode must be begun by reset before step, and has not or has ended; call reset")
-        self.core.step(np.asarray(action).reshape(1, *self.action_space.shape), self._observations, self._rewards)  # type: ignore[misc]
+        self.core.play(self._target(action), self._observations, self._rewards)
         outcome = self.core.simulator.outcomes[0]
         *values, terminated, truncated = outcome.item()
         self._is_running = not (terminated or truncated)
         info: dict[str, Any] = dict(zip(INFO_FIELDS, values, strict=True))
-        info["event_names"] = [name for bit, name in EVENT_NAMES.items() if info["events"] & bit]
+        info["event_names"] = list(_event_names(info["events"]))
         if self._history is not None:
             self._history.add(outcome)
         return self._observations[0].copy(), float(self._rewards[0]), terminated, truncated, info
+
+    def _target(self, action: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as in Gymnasium
+        """Return the target (1,) of an action; the ordinary one, a level's index, is looked up without an array."""
+        levels = self.core.action_map.levels
+        if (type(action) is int or isinstance(action, np.integer)) and 0 <= action < len(levels):
+            self._targets[0] = levels[action]
+            return self._targets
+        return self.core.targets(np.asarray(action).reshape(self._action_shape))
 
     def render(self) -> Any:  # noqa: ANN401 - a string or an array, as in Gymnasium
         """Return the account as a line of text, or the episode as a picture (height, width, 3)."""
         if self._history is None:
             raise ConfigError("rendering was not asked for; make the environment with render_mode ansi or rgb_array")
         return self._history.line() if self.render_mode == "ansi" else self._history.picture()
+
+
+@lru_cache(maxsize=256)
+def _event_names(events: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in EVENT_NAMES.items() if events & bit)
 
 
 def observation_table(config: EnvConfig) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
@@ -74,6 +74,20 @@ def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
 def closure_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that refers to another one chosen at run time; it is compiled anew in every process."""
     return cast(Callable[P, R], numba.njit(nogil=True)(function))
+
+
+def without_lookup(function: Callable[P, R], *arguments: object) -> Callable[P, R]:
+    """Return a kernel as it is compiled for the types of some arguments, called without looking types up again.
+
+    Numba finds out the types of all arguments in every call, which for arrays of records takes longer than an account's
+    step. Whoever calls hands over the same types, contiguous arrays included: nothing checks it.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    dispatcher: Any = function
+    types = tuple(numba.typeof(argument) for argument in arguments)
+    dispatcher.compile(types)
+    return cast(Callable[P, R], dispatcher.overloads[types].entry_point)
 
 
 def records(array: NDArray[np.void]) -> NDArray[np.void]:

@@ -3,7 +3,8 @@
 Holds no formula: every number comes from the kernels of ``replay``.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from rl_trader.bookings import in_whole_units
 from rl_trader.config import EpisodeConfig, TradingConfig
 from rl_trader.errors import ConfigError
 from rl_trader.income import INCOME_DTYPE, MOST_LINES, Lines
-from rl_trader.kernels import records
+from rl_trader.kernels import records, without_lookup
 from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
@@ -120,6 +121,17 @@ class Simulator:
         self._fundings = records(observed.market.fundings)
         self._episodes = records(self.episodes)
         self.income: Lines = None
+        self._num_threads = num_threads
+        self._step_accounts: Callable[..., bool] | None = None
+        self._stepped_on = (
+            self._bars,
+            observed.rows,
+            self._columns,
+            self._fundings,
+            *self._kernel_arrays,
+            self.brackets,
+            None,
+        )
 
     def new_observations(self) -> NDArray[np.float32]:
         """Return an array that ``step`` and ``reset`` can write observations into."""
@@ -177,6 +189,8 @@ class Simulator:
         """
         self._turn ^= 1
         self.outcomes = self._outcomes[self._turn]
+        if self._num_threads == 1 and self.income is None:
+            return self._step_alone(np.ascontiguousarray(targets, np.float64), observations)
         outcomes = records(self.outcomes)
         settings, terms = self._kernel_arrays
         endings: list[bool] = []
@@ -206,6 +220,15 @@ class Simulator:
 
         self._crew.run(play)
         return any(endings)
+
+    def _step_alone(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
+        """Do as ``step`` does, in this thread and without income; the arrays' types are looked up once."""
+        arguments: tuple[Any, ...] = (targets, self._states, records(self.outcomes), observations, *self._stepped_on)
+        if observations.dtype != np.float32 or not observations.flags.carray:
+            return replay.step_accounts(*arguments)
+        if self._step_accounts is None:
+            self._step_accounts = without_lookup(replay.step_accounts, *arguments)
+        return self._step_accounts(*arguments)
 
     def play(self, targets: NDArray[np.float64], has_ended: NDArray[np.bool_]) -> NDArray[np.void]:
         """Play bars in a row, whatever happens in them, and return (num_bars, num_accounts) of ``OUTCOME_DTYPE``.

@@ -113,6 +113,22 @@ def test_threads_change_no_bit(observed: ObservedMarket) -> None:
     assert columns(one[1], slice(None)) == columns(other[1], slice(None))
 
 
+def test_targets_of_another_form_are_stepped_alike(observed: ObservedMarket) -> None:
+    # The kernel is called as it was compiled for contiguous float64 targets, without a look at the types.
+    usual, unusual = (simulator(observed, 6, RANDOM) for _ in range(2))
+    seen, apart = (many.new_observations() for many in (usual, unusual))
+    for many, observations in ((usual, seen), (unusual, apart)):
+        many.seed(np.arange(6))
+        many.reset(many.new_observations())
+        for turn in range(10):
+            whole = np.array([1, 0, -1, 1, -1, 0]) * (-1) ** turn
+            every_other = np.repeat(whole.astype(np.float64), 2)[::2]
+            many.step(whole.astype(np.float64) if many is usual else every_other, observations)
+        many.step(np.array([0, 0, 1, 1, 1, 1]), observations)  # whole numbers
+    assert usual.outcomes.tobytes() == unusual.outcomes.tobytes()
+    np.testing.assert_array_equal(seen, apart)
+
+
 def test_a_reset_touches_only_the_chosen_accounts(observed: ObservedMarket) -> None:
     many = simulator(observed, 4, RANDOM)
     play(many, 9, 5)

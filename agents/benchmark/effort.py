@@ -15,7 +15,7 @@ class Effort:
     """Bars of the market that is stepped."""
     num_minutes: int = 5 * 365 * 24 * 60 + 24 * 60
     """Bars of the market whose memory is measured: five years."""
-    num_rollouts: int = 4
+    num_rollouts: int = 2
     """Rollouts, each with its update, in a training run."""
     num_shared: int = 500_000
     """Bars of the market that several processes share."""
