@@ -1,6 +1,5 @@
 """A run's checkpoint on a period that the run did not train on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from agents.config import MarketConfig, TrainConfig
 from agents.known_optimum import OptimumShare, optimum_share
 from agents.markets import load_market, parse_period
 from agents.run_folder import RunFolder
-from agents.trials import Scope, Trial, configuration_hash, count_trials, overfitting_of, register
+from agents.trials import Scope, Trial, checkpoint_hash, count_trials, overfitting_of, register
 from rl_trader.backtest import income_statement
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError, ConfigError
@@ -207,10 +206,9 @@ def _trial(
     """Return what this look at the period counts as; other assumptions on its funding are the same look."""
     config = run.config()
     sharpe = sharpe_ratio(daily_returns)
-    learner = json.dumps([checkpoint.facts.get("algorithm"), checkpoint.facts.get("learner")])
     return Trial(
         scope=Scope(market.symbols, market.interval, *market.test),
-        configuration=configuration_hash(config, checkpoint=which, learner=learner),
+        configuration=checkpoint_hash(config, which, checkpoint.facts),
         evaluation=str(folder.relative_to(run.path.parent)),
         seed=config.seed,
         sharpe=None if sharpe is None else sharpe.ratio,

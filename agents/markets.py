@@ -1,6 +1,7 @@
 """From a run's configuration to its market data."""
 
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +27,15 @@ EMBEDDED_BARS = 96_384  # 2020-01-01 to 2025-07-01 in bars of 30 minutes
 EMBEDDED_SEED = 0
 KNOWN_SEED = 0  # of the bars that known-answer policies are trained on
 UNUSED_COLUMNS = ("quote_volume", "trades")  # of the klines: nothing reads them, and they are long
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The bars of one or several runs, and what they were made of."""
+
+    market: MarketData
+    series: dict[str, dict[str, object]]  # as recorded_series returns it
+    files: dict[str, str]  # as data_files returns it
 
 
 def data_folder(folder: Path | None) -> Path:
@@ -66,6 +76,16 @@ def load_market(config: MarketConfig, schema: ObservationSchema, folder: Path | 
     for table in tables:
         _check_covered(table, config, played_from, last)
     return build_market(tables, config.interval, config.assumptions, played_from)
+
+
+def load_recording(config: MarketConfig, schema: ObservationSchema, folder: Path | None) -> Recording:
+    """Return the bars of runs, and what a run folder says of where they come from.
+
+    Raises:
+        RlTraderError: As ``load_market``.
+    """
+    market = load_market(config, schema, folder)
+    return Recording(market, recorded_series(config, market, folder), data_files(config, folder))
 
 
 def _generated(config: MarketConfig) -> MarketData:

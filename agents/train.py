@@ -3,14 +3,11 @@
 import importlib.metadata
 import math
 import platform
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +17,9 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig
 from agents.export import export_policy
+from agents.interruption import TrainingInterruptedError, interruptible
 from agents.learners import choose_threads, find_algorithm, find_device, make_model, step_threads
-from agents.markets import data_files, load_market, parse_period, recorded_series
+from agents.markets import Recording, data_files, load_recording, parse_period
 from agents.noisy_env import NoisyVecEnv
 from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
@@ -48,10 +46,6 @@ PACKAGES: Final = ("gymnasium", "numba", "numpy", "rl-trader", "stable-baselines
 Report = Callable[[int, int], None]
 
 
-class TrainingInterruptedError(Exception):
-    """Training was asked to stop; its state is saved."""
-
-
 @dataclass(slots=True)
 class Progress:
     """How far a training is; part of its saved state."""
@@ -63,8 +57,14 @@ class Progress:
 class TrainingRun:
     """One training: its market, environment, model and folder."""
 
-    def __init__(self, config: TrainConfig, folder: Path, *, is_new: bool) -> None:
+    def __init__(self, config: TrainConfig, folder: Path, *, is_new: bool, recording: Recording | None = None) -> None:
         """Load the market and make the model of a new run, or put back the state of one that was interrupted.
+
+        Args:
+            config: Of the run.
+            folder: Of the run; made, or opened.
+            is_new: Whether it is made.
+            recording: Bars that hold training and validation period; None loads those of the configuration.
 
         Raises:
             RlTraderError: If configuration, data or folder cannot be used.
@@ -75,7 +75,8 @@ class TrainingRun:
         self.train_period = parse_period(config.market.train)
         self.validation_period = parse_period(config.market.validation)
         _check_order(config)
-        market = load_market(config.market, schema, config.data)
+        recording = recording or load_recording(config.market, schema, config.data)
+        market = recording.market
         check_causal([f for f in resolve_features(schema.features) if f.kernel is not None], market.bars)
         for period in (self.train_period, self.validation_period):
             episode_table(market, period, schema_warmup(schema))
@@ -88,7 +89,7 @@ class TrainingRun:
         self.observed: ObservedMarket = trained
         if played is not market:
             self.observed = observe_market(market, schema, scaling=trained.scaling)
-        self._series = recorded_series(config.market, market, config.data)
+        self._series = recording.series
         num_envs = config.learner.num_envs
         env = TradingVectorEnv(
             num_envs,
@@ -104,7 +105,7 @@ class TrainingRun:
         self._callbacks = [_make_callback(path) for path in config.callbacks]
         if is_new:
             self.model = make_model(config, self.env)
-            self.folder = RunFolder.create(folder, config, _about(config, market.assumptions))
+            self.folder = RunFolder.create(folder, config, _about(recording))
         else:
             self.folder = RunFolder.open(folder)
             algorithm, device = find_algorithm(config.algo), find_device(config.device)
@@ -132,7 +133,7 @@ class TrainingRun:
             CheckpointError: If the folder cannot be written; what was saved before survives.
         """
         try:
-            with _interruptible() as is_interrupted:
+            with interruptible() as is_interrupted:
                 callback = CallbackList([_Supervisor(self, report, is_interrupted), *self._callbacks])
                 remaining = self.total_timesteps - self.model.num_timesteps
                 if remaining > 0:
@@ -265,17 +266,22 @@ def new_run(config: TrainConfig, preset: str) -> TrainingRun:
     return TrainingRun(replace(config, name=name), config.runs / name, is_new=True)
 
 
-def resumed_run(folder: Path) -> TrainingRun:
+def resumed_run(folder: Path, recording: Recording | None = None) -> TrainingRun:
     """Return a run that goes on bit for bit from its saved state.
+
+    Args:
+        folder: Of the run.
+        recording: The bars that it began with; None loads those of its configuration.
 
     Raises:
         RlTraderError: If the folder is missing or damaged, or the data have changed.
     """
     run = RunFolder.open(folder)
     config = run.config()
-    if data_files(config.market, config.data) != run.about().get("data"):
+    files = data_files(config.market, config.data) if recording is None else recording.files
+    if files != run.about().get("data"):
         raise ConfigError(f"the data files of {folder} have changed since it began; put them back, or train anew")
-    return TrainingRun(config, folder, is_new=False)
+    return TrainingRun(config, folder, is_new=False, recording=recording)
 
 
 def _check_order(config: TrainConfig) -> None:
@@ -285,27 +291,10 @@ def _check_order(config: TrainConfig) -> None:
             raise ConfigError(f"train, validation and test must follow each other, found {earlier} before {later}")
 
 
-def _about(config: TrainConfig, assumptions: tuple[str, ...]) -> dict[str, Any]:
+def _about(recording: Recording) -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
-        "data": data_files(config.market, config.data),
-        "assumptions": list(assumptions),
+        "data": recording.files,
+        "assumptions": list(recording.market.assumptions),
     }
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that is asked between two updates; the second ends at once."""
-    pressed: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -50,6 +50,10 @@ EDGES: Final = FIRST_EDGE + BIN_WIDTH * np.arange(NUM_BINS + 1)
 _LOG: Final = logging.getLogger(__name__)
 
 
+class DivergedError(ConfigError):
+    """A training whose numbers are no longer finite: its configuration cannot be trained."""
+
+
 class TrainingLog:
     """The TensorBoard events of a run."""
 
@@ -124,7 +128,7 @@ class TrainingLog:
         """End the training if a loss or a weight is not finite, before a policy is saved that cannot be used.
 
         Raises:
-            ConfigError: If training has diverged.
+            DivergedError: If training has diverged.
         """
         alarm = loss_alarm(self.logger.name_to_value, step) or weight_alarm(policy, step)
         if alarm is None:
@@ -132,7 +136,7 @@ class TrainingLog:
         self._write_alarms([alarm], step)
         self.close()
         algo = self._config.algo
-        raise ConfigError(
+        raise DivergedError(
             f"training has diverged: {alarm.sentence}; lower {algo}.learning_rate, {algo}.max_grad_norm or the range of"
             f" your own features and reward (the checkpoints saved before stay in {self._folder.path})"
         )

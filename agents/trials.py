@@ -67,6 +67,19 @@ def configuration_hash(config: TrainConfig, **further: str) -> str:
     return hashlib.sha256(json.dumps([chosen, further], sort_keys=True).encode()).hexdigest()[:16]
 
 
+def checkpoint_hash(config: TrainConfig, which: str, facts: Mapping[str, Any]) -> str:
+    """Return the hash of a run's checkpoint as a configuration that is tried.
+
+    Args:
+        config: Of the run, as its folder has it.
+        which: The ``best`` or the ``last`` checkpoint.
+        facts: Of the checkpoint.
+    """
+    return configuration_hash(
+        config, checkpoint=which, learner=json.dumps([facts.get("algorithm"), facts.get("learner")])
+    )
+
+
 def register(runs: Path, trial: Trial) -> list[Trial]:
     """Append a trial, unless it is there, and return all of its scope.
 

@@ -1,6 +1,6 @@
 """Walk-forward: the same configuration, trained anew on every fold with several seeds, tested on what it never saw.
 
-The folder of a walk-forward holds ``plan.json``, a run folder for every fold and seed with its ``test.json``, the
+The folder of a walk-forward holds ``plan.json``, a run folder for every fold and seed with its ``score.json``, the
 baselines of every fold, ``result.json``, and ``holdout.json`` once the holdout was opened. What is there is not done
 again: the same command goes on where it was stopped.
 """
@@ -14,12 +14,13 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.cells import SCORE_FILE, Cell, play_cell, score_checkpoint
 from agents.config import MarketConfig, TrainConfig
 from agents.markets import load_market, parse_period
 from agents.run_folder import RunFolder, read_json, write_json
+from agents.searches import keep_plan
 from agents.supervised import fit_baseline
 from agents.trials import Scope, Trial, configuration_hash, count_trials, register
-from rl_trader.backtest import backtest_policy
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import ConfigError
@@ -28,7 +29,7 @@ from rl_trader.folds import walk_forward_folds
 from rl_trader.honesty import Honesty, judge_returns
 from rl_trader.klines import interval_ms, utc
 from rl_trader.market import Period
-from rl_trader.metrics import measure, portfolio
+from rl_trader.metrics import portfolio
 from rl_trader.observed_market import observe_market, schema_warmup
 from rl_trader.serialise import to_json
 from rl_trader.statistics.bootstrap import Interval
@@ -36,8 +37,6 @@ from rl_trader.statistics.seeds import seeds_interval
 from rl_trader.statistics.sharpe import sharpe_ratio
 
 AGENT: Final = "agent"
-PLAN_FILE: Final = "plan.json"
-TEST_FILE: Final = "test.json"
 RESULT_FILE: Final = "result.json"
 HOLDOUT_FILE: Final = "holdout.json"
 
@@ -159,71 +158,31 @@ def run_walk_forward(config: TrainConfig, walk: WalkForwardConfig, name: str, re
 
 
 def _keep_plan(folder: Path, config: TrainConfig, walk: WalkForwardConfig, plan: Plan) -> None:
-    wanted = {"walk": asdict(walk), "configuration": configuration_hash(config), "plan": _plain(asdict(plan))}
-    if not (folder / PLAN_FILE).is_file():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / PLAN_FILE, {**wanted, "config": to_json(config)})
-        except OSError as error:
-            raise ConfigError(f"{folder} cannot be made: {error}; choose another --runs") from error
-        return
-    found = read_json(folder / PLAN_FILE)
-    different = [key for key in wanted if found.get(key) != wanted[key]]
-    if different:
-        raise ConfigError(
-            f"{folder} is another walk-forward: its {' and '.join(different)} differ; give another --name, or the same"
-            " options to go on"
-        )
-
-
-def _plain(data: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON has lists for tuples
-    import json
-
-    return json.loads(json.dumps(data))
+    wanted = {"walk": asdict(walk), "configuration": configuration_hash(config), "plan": asdict(plan)}
+    keep_plan(folder, wanted, "walk-forward", further={"config": to_json(config)})
 
 
 def _test_seed(folder: Path, config: TrainConfig, walk: WalkForwardConfig, fold: int, report: Report) -> dict[str, Any]:
     """Return the test of one fold and seed; train what is not trained."""
     name = f"fold_{fold}-seed_{config.seed}"
-    path = folder / name / TEST_FILE
+    path = folder / name / SCORE_FILE
     if not path.is_file():
         report(f"{name}: trains on {' to '.join(config.market.train)}")
-        run = _trained(folder, replace(config, runs=folder, name=name), walk.learner)
-        test = _played(run.checkpoint("best"), config, config.market)
-        write_json(path, test)
+        named = replace(config, runs=folder, name=name)
+        if walk.learner == AGENT:
+            test = play_cell(Cell(config=named, scored=config.market.test, recorded=config.market))
+        else:
+            shutil.rmtree(folder / name, ignore_errors=True)
+            test = _played(fit_baseline(walk.learner, named, name).checkpoint("best"), config, config.market)
+            write_json(path, test)
         report(f"{name}: {test['total_return']:+.1%} on {' to '.join(config.market.test)}")
     return read_json(path)
-
-
-def _trained(folder: Path, config: TrainConfig, learner: str) -> RunFolder:
-    """Return the run of a fold and seed, trained to its end."""
-    assert config.name is not None
-    path = folder / config.name
-    if learner != AGENT:
-        shutil.rmtree(path, ignore_errors=True)
-        return fit_baseline(learner, config, config.name)
-    from agents.train import new_run, resumed_run
-
-    if path.is_dir() and not (path / "resume").is_dir():
-        shutil.rmtree(path)  # stopped before anything was saved
-    run = resumed_run(path) if path.is_dir() else new_run(config, config.name)
-    run.learn(lambda _done, _total: None)
-    return run.folder
 
 
 def _played(checkpoint: Checkpoint, config: TrainConfig, market_config: MarketConfig) -> dict[str, Any]:
     """Return the figures of a checkpoint on the test period of a market."""
     alone = replace(market_config, train=market_config.test, validation=market_config.test)
-    market = load_market(alone, checkpoint.schema, config.data)
-    observed = observe_market(market, checkpoint.schema, scaling=checkpoint.scaling)
-    period = parse_period(market_config.test)
-    results = backtest_policy("agent", checkpoint.policy, observed, checkpoint.env.trading, period)
-    daily = portfolio(results).daily_returns()
-    metrics = measure(results).to_json()
-    return {**metrics, "log_growth": metrics["log_growth"] or RUINED, "daily_returns": daily.tolist()}
-
-
-RUINED: Final = -20.0  # log growth a year that stands for an account of which nothing is left
+    return score_checkpoint(checkpoint, load_market(alone, checkpoint.schema, config.data), market_config.test)
 
 
 def _test_baselines(folder: Path, config: TrainConfig, market_config: MarketConfig, fold: int) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def _learn(run_: "TrainingRun") -> int:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
+    from agents.interruption import TrainingInterruptedError
     from agents.known_optimum import optimum_share
-    from agents.train import TrainingInterruptedError
 
     for sentence in run_.observed.market.assumptions:
         print(f"assumption: {sentence}")

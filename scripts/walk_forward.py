@@ -54,7 +54,7 @@ def main() -> int:
         PRESETS, [word for word in rest if word not in flags], COMMAND, without_other_discount
     )
 
-    from agents.train import TrainingInterruptedError
+    from agents.interruption import TrainingInterruptedError
     from agents.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward
 
     groups = options.pop("groups", None)

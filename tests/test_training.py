@@ -19,10 +19,11 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.config import TrainConfig
+from agents.interruption import TrainingInterruptedError
 from agents.known_optimum import optimum_share
 from agents.resume import find_state
 from agents.run_folder import RunFolder
-from agents.train import TrainingInterruptedError, new_run, resumed_run
+from agents.train import new_run, resumed_run
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EMBEDDED_ENV, TradingConfig
 from rl_trader.decision import ActionMap

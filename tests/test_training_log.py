@@ -17,9 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents.account_means import BIN_WIDTH, NUM_BINS, AccountMeans
 from agents.config import DQNConfig, PPOConfig, TrainConfig
 from agents.figures import sampled_exposures
+from agents.interruption import TrainingInterruptedError
 from agents.log_contents import configuration_text, hyperparameters
 from agents.presets import BTCUSDT_30M, DEMO
-from agents.train import Report, TrainingInterruptedError, TrainingRun, new_run, resumed_run
+from agents.train import Report, TrainingRun, new_run, resumed_run
 from rl_trader.baselines import BASELINES
 from rl_trader.errors import ConfigError
 from rl_trader.state import LIQUIDATED, OUTCOME_DTYPE, REFUSED_MARGIN, STOPPED
