@@ -76,7 +76,7 @@ def test_fields_that_must_fit_together_are_set_together() -> None:
         ("ppo.gamma=high", "ppo.gamma must be of type float, was 'high'"),
         ("ppo.gamma=0.9,", "ppo.gamma must be of type float, was ''"),
         ("ppo.gamma=0.9,0.90", "twice"),
-        ("algo=ppo,sac", "algo must be ppo or dqn or qrdqn, was 'sac'"),
+        ("algo=ppo,sac", "algo must be ppo or dqn or qrdqn or recurrent, was 'sac'"),
         ("market.mirror=maybe", "market.mirror must be true or false"),
         ("seed=1,2", "cannot differ in seed"),
         ("market.validation=2020-01-01", "cannot differ in market.validation"),
