@@ -23,6 +23,7 @@ from agents.config import without_other_discount
 from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
 from scripts._cli import run, wide_console
+from scripts._options import take_options
 from scripts._overrides import parse_preset
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ OPTIONS = {
     "--holding-bars": int,
     "--holdout": float,
     "--groups": int,
+    "--open-holdout": bool,
+    "--json": bool,
 }
 TESTED_GROUPS = 2
 
@@ -48,11 +51,11 @@ def main() -> int:
     if arguments in (["--help"], ["-h"]):
         print(__doc__)
         return 0
-    options, rest = _own_options(arguments)
-    flags = {flag: flag in rest for flag in ("--json", "--open-holdout")}
-    preset, config = parse_preset(
-        PRESETS, [word for word in rest if word not in flags], COMMAND, without_other_discount
-    )
+    options, rest = take_options(arguments, OPTIONS, COMMAND)
+    if options.get("scheme", "anchored") not in ("anchored", "rolling"):
+        raise ConfigError(f"--scheme must be anchored or rolling, was {options['scheme']!r}")
+    is_json, opens_holdout = (options.pop(name, False) for name in ("json", "open_holdout"))
+    preset, config = parse_preset(PRESETS, rest, COMMAND, without_other_discount)
 
     from agents.interruption import TrainingInterruptedError
     from agents.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward
@@ -61,11 +64,11 @@ def main() -> int:
     if groups is not None:
         if options.keys() - {"holding_bars", "learner"} or options.get("learner", "forest") != "forest":
             raise ConfigError("--groups cross-validates a forest: of the other options it takes --holding-bars alone")
-        return _cross_validate(config, groups, options.get("holding_bars", 48), is_json=flags["--json"])
+        return _cross_validate(config, groups, options.get("holding_bars", 48), is_json=is_json)
     walk = WalkForwardConfig(**options)
     name = config.name or f"walk-forward-{preset}-{config.algo if walk.learner == 'agent' else walk.learner}"
-    if flags["--open-holdout"]:
-        _print_holdout(open_holdout(config, walk, name), is_json=flags["--json"])
+    if opens_holdout:
+        _print_holdout(open_holdout(config, walk, name), is_json=is_json)
         return 0
     try:
         result = run_walk_forward(config, walk, name, lambda line: print(line, file=sys.stderr, flush=True))
@@ -83,7 +86,7 @@ def main() -> int:
         [fold["test"] for fold in result.plan.folds],
         result.honesty,
     )
-    if flags["--json"]:
+    if is_json:
         print(json.dumps(result.to_json(), indent=1))
     else:
         _print_result(result, name)
@@ -103,24 +106,6 @@ def _cross_validate(config: "TrainConfig", groups: int, holding_bars: int, *, is
     for number, (total, ratio) in enumerate(zip(found["total_returns"], found["sharpe_ratios"], strict=True)):
         print(f"path {number}: {total:+.1%} return, Sharpe {'-' if ratio is None else f'{ratio:.2f}'}")
     return 0
-
-
-def _own_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the options of this command and the words that are left."""
-    options: dict[str, Any] = {}
-    rest = list(arguments)
-    for flag, kind in OPTIONS.items():
-        if flag not in rest:
-            continue
-        at = rest.index(flag)
-        try:
-            options[flag.removeprefix("--").replace("-", "_")] = kind(rest[at + 1])
-        except (IndexError, ValueError):
-            raise ConfigError(f"{flag} needs a value of type {kind.__name__}; `{COMMAND} --help` lists them") from None
-        del rest[at : at + 2]
-    if options.get("scheme", "anchored") not in ("anchored", "rolling"):
-        raise ConfigError(f"--scheme must be anchored or rolling, was {options['scheme']!r}")
-    return options, rest
 
 
 def _print_result(result: "WalkForward", name: str) -> None:
