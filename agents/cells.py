@@ -14,6 +14,7 @@ from typing import Any, Final
 from agents.config import MarketConfig, TrainConfig
 from agents.markets import Recording, load_recording, parse_period
 from agents.pool import interrupt_if_asked
+from agents.resume import find_state
 from agents.run_folder import RunFolder, read_json, write_json
 from agents.train import TrainingRun, resumed_run
 from rl_trader.backtest import backtest_policy
@@ -107,9 +108,9 @@ def finished_run(config: TrainConfig, folder: Path, recording: Recording, watch:
         TrainingInterruptedError: If Ctrl-C was pressed.
         StoppedError: If ``watch`` said so.
     """
-    if folder.is_dir() and not (folder / "resume").is_dir():
-        shutil.rmtree(folder)  # stopped before anything was saved
-    is_new = not folder.is_dir()
+    is_new = not _is_saved(folder)
+    if is_new:
+        shutil.rmtree(folder, ignore_errors=True)  # stopped before anything was saved
     run = TrainingRun(config, folder, is_new=True, recording=recording) if is_new else resumed_run(folder, recording)
 
     def between_updates(_done: int, _total: int) -> None:
@@ -123,6 +124,14 @@ def finished_run(config: TrainConfig, folder: Path, recording: Recording, watch:
         raise
     watch(run)
     return run.folder
+
+
+def _is_saved(folder: Path) -> bool:
+    try:
+        find_state(RunFolder(folder).resume_folder)
+    except CheckpointError:
+        return False
+    return True
 
 
 def score_checkpoint(checkpoint: Checkpoint, market: MarketData, scored: tuple[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 from agents.config import TrainConfig, without_other_discount
@@ -27,7 +28,7 @@ def search_field(path: str) -> str:
         ConfigError: If there is none, or it is none of those whose values can be compared on one validation period.
     """
     name = path.strip().replace("-", "_")
-    hints = dict(_leaves(TrainConfig))
+    hints = _hints()
     if name not in hints:
         near = difflib.get_close_matches(name, hints, 3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -37,6 +38,12 @@ def search_field(path: str) -> str:
             f"configurations cannot differ in {name}: their scores could not be compared; give it once, as --{name}"
         )
     return name
+
+
+@lru_cache(maxsize=1)
+def _hints() -> dict[str, Any]:
+    """Return the type of every field that is no dataclass, by its path."""
+    return dict(_leaves(TrainConfig))
 
 
 def _leaves(kind: type, above: str = "") -> Iterator[tuple[str, Any]]:
@@ -60,7 +67,7 @@ def parse_value(path: str, text: str) -> object:
     Raises:
         ConfigError: If it is of another type.
     """
-    return _parse(dict(_leaves(TrainConfig))[path], text.strip(), path)
+    return _parse(_hints()[path], text.strip(), path)
 
 
 def _parse(hint: Any, text: str, path: str) -> object:  # noqa: ANN401 - any field's type

@@ -194,19 +194,7 @@ def run_sweep(config: TrainConfig, sweep: SweepConfig, name: str, play: Play, re
     folder = config.runs / name
     with alone_in(folder):
         keep_plan(folder, {"configuration": configuration_hash(config), "periods": _periods(cells, sweep)}, "sweep")
-        wanted = [cell for _, own in cells for cell in own]
-        of_cell = {cell.folder: (one, own) for one, own in cells for cell in own}
-        scores: dict[Path, dict[str, Any]] = {}
-        looks: dict[str, Look] = {}
-        trials: list[Trial] = []
-        for cell, score in play(wanted):
-            scores[cell.folder] = score
-            report(f"{cell.config.name}: {score['log_growth']:+.2f} a year ({len(scores)} of {len(wanted)})")
-            one, own = of_cell[cell.folder]
-            if all(other.folder in scores for other in own):
-                looks[one.label] = _look(one, own, scores, sweep, name)
-                scope = Scope(config.market.symbols, config.market.interval, own[0].scored[0], own[-1].scored[1])
-                trials = register_look(config.runs, scope, looks[one.label], config.seed)
+        scores, looks, trials = _played(config, sweep, name, cells, play, report)
         rows = [_row(one, cell, scores[cell.folder]) for one, own in cells for cell in own]
         summaries = [_summary(one, [scores[cell.folder]["log_growth"] for cell in own], sweep) for one, own in cells]
         summaries.sort(key=lambda summary: -summary["interquartile_mean"])
@@ -214,6 +202,31 @@ def run_sweep(config: TrainConfig, sweep: SweepConfig, name: str, play: Play, re
         found = Sweep(folder, rows, summaries, judge_best(config.runs, trials, list(looks.values()), best))
         _write(found)
         return found
+
+
+def _played(
+    config: TrainConfig,
+    sweep: SweepConfig,
+    name: str,
+    cells: list[tuple[Configuration, list[Cell]]],
+    play: Play,
+    report: Report,
+) -> tuple[dict[Path, dict[str, Any]], dict[str, Look], list[Trial]]:
+    """Return every cell's score by its folder, every configuration's look by its label, and all trials of the scope."""
+    wanted = [cell for _, own in cells for cell in own]
+    of_cell = {cell.folder: (one, own) for one, own in cells for cell in own}
+    scores: dict[Path, dict[str, Any]] = {}
+    looks: dict[str, Look] = {}
+    trials: list[Trial] = []
+    for cell, score in play(wanted):
+        scores[cell.folder] = score
+        report(f"{cell.config.name}: {score['log_growth']:+.2f} a year ({len(scores)} of {len(wanted)})")
+        one, own = of_cell[cell.folder]
+        if all(other.folder in scores for other in own):
+            looks[one.label] = _look(one, own, scores, sweep, name)
+            scope = Scope(config.market.symbols, config.market.interval, own[0].scored[0], own[-1].scored[1])
+            trials = register_look(config.runs, scope, looks[one.label], config.seed)
+    return scores, looks, trials
 
 
 def _periods(cells: list[tuple[Configuration, list[Cell]]], sweep: SweepConfig) -> list[list[tuple[str, str]]]:

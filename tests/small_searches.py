@@ -1,5 +1,7 @@
 """Trainings of a second for sweeps and studies, as a user types them."""
 
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -23,3 +25,19 @@ def tiny_config(runs: Path) -> TrainConfig:
     """Return the configuration of these words."""
     _, config = parse_preset(PRESETS, ["demo", *TINY], "test")
     return replace(config, runs=runs)
+
+
+def wait_for_a_saved_state(folder: Path, process: subprocess.Popen[str], patience: float = 900.0) -> None:
+    """Wait until a run in a search's folder has saved its state; a process that does not get there is ended.
+
+    Args:
+        folder: Of the sweep or study.
+        process: That is at work on it.
+        patience: Seconds; a bound, not a wait.
+    """
+    end = time.monotonic() + patience
+    while not list(folder.glob("*/resume")):
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            raise AssertionError(process.communicate())
+        time.sleep(0.02)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +25,11 @@ from rl_trader.klines import parse_date
 from scripts import sweep as sweep_script
 from tests.called_scripts import Answer, script_caller
 from tests.pool_tasks import fail, lose_the_process, lose_the_process_once
-from tests.small_searches import TEST, TINY, TRAIN, VALIDATION, tiny_config
+from tests.small_searches import TEST, TINY, TRAIN, VALIDATION, tiny_config, wait_for_a_saved_state
 
 REPO = Path(__file__).parents[1]
 GRID = {"ppo.gamma": (0.98, 0.99)}
-PATIENCE = 300  # seconds; a bound, not a wait
+PATIENCE = 900  # seconds; a bound, not a wait
 
 
 # ---- Fields and grids
@@ -220,31 +219,29 @@ def test_what_a_task_raises_comes_out_of_the_pool() -> None:
         list(run_tasks(fail, range(4), 2))
 
 
-def test_ctrl_c_saves_the_trainings_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_sweep_that_was_ended_goes_on_within_its_trainings(ending: signal.Signals, tmp_path: Path) -> None:
     long = ("--ppo.total-timesteps", "2560", "--evaluations", "8")
     command = [sys.executable, "-m", "scripts.sweep", "demo", *TINY, *long, "--set", "ppo.gamma=0.98,0.99"]
     command += ["--seeds", "1", "--workers", "2", "--name", "swept"]
     folder = tmp_path / "runs" / "swept"
-    options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPO)}, "text": True}
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
-    end = time.monotonic() + PATIENCE
-    while not list(folder.glob("*/resume")):
-        assert first.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    first.send_signal(signal.SIGINT)
-    _, err = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 130
-    assert err.splitlines()[-1] == "interrupted; the same command goes on"
+    options: dict[str, Any] = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPO)}, "text": True}
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, **options)
+    wait_for_a_saved_state(folder, first)
+    first.send_signal(ending)
+    _, err = first.communicate(timeout=PATIENCE)  # which ends when the workers have closed it too
+    if ending == signal.SIGINT:
+        assert first.returncode == 130
+        assert err.splitlines()[-1] == "interrupted; the same command goes on"
     assert not list(folder.glob(f"*/{SCORE_FILE}"))
-    saved = {path.parent.name: json.loads((path / "state.json").read_text()) for path in folder.glob("*/resume")}
+    saved = [path.parent for path in folder.glob("*/resume")]
     assert saved
-    second = subprocess.run(command, capture_output=True, check=False, **options)  # type: ignore[call-overload]
+    second = subprocess.run(command, capture_output=True, check=False, **options)
     assert second.returncode == 0, second.stderr
     assert len(list(folder.glob(f"*/{SCORE_FILE}"))) == 2
     assert "the test period was not looked at" in second.stdout
-    # It went on and did not begin again: the first evaluations are not in the events of the second call.
-    assert all(len(list((folder / name).glob("events.out.tfevents.*"))) == 2 for name in saved)
+    # It went on and did not begin again: what was played before is in an event file of its own.
+    assert all(len(list(run.glob("events.out.tfevents.*"))) == 2 for run in saved)
 
 
 # ---- The command

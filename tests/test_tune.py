@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,10 @@ from rl_trader.metrics import measure
 from scripts import tune as tune_script
 from scripts._overrides import parse_preset
 from tests.called_scripts import Answer, script_caller
-from tests.small_searches import TINY, VALIDATION, tiny_config
+from tests.small_searches import TINY, VALIDATION, tiny_config, wait_for_a_saved_state
 
 REPO = Path(__file__).parents[1]
-PATIENCE = 300  # seconds; a bound, not a wait
+PATIENCE = 900  # seconds; a bound, not a wait
 SPACE = parse_space(
     "[ppo.learning_rate]\nlow = 1e-4\nhigh = 1e-2\nlog = true\n[ppo.n_epochs]\nlow = 1\nhigh = 3\n"
     "[ppo.net_arch]\nchoices = [[4], [8, 4]]\n",
@@ -351,11 +350,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on_within_its_trainings(tmp_path: Path)
     options: dict[str, Any] = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPO)}, "text": True}
     folder = tmp_path / "runs" / STUDIES_FOLDER / "small"
     first = subprocess.Popen([*command, "--search", "space.toml"], stderr=subprocess.PIPE, **options)
-    end = time.monotonic() + PATIENCE
-    while not list(folder.glob("*/resume")):
-        assert first.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_for_a_saved_state(folder, first)
     first.send_signal(signal.SIGINT)
     _, err = first.communicate(timeout=PATIENCE)
     assert first.returncode == 130, err
