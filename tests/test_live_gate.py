@@ -17,16 +17,18 @@ from rl_trader.live.core.events import (
     BarClosed,
     Decided,
     Event,
+    IncomeSeen,
     MarketSeen,
+    Resumed,
     Snapshot,
     Started,
     StopAsked,
 )
 from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.intents import Intent
-from rl_trader.live.core.state import Conduct, State
+from rl_trader.live.core.state import DAY_MS, Conduct, State
 from rl_trader.live.core.step import Core
-from rl_trader.live.core.words import Purpose
+from rl_trader.live.core.words import Purpose, StopKind
 from rl_trader.live.reading import snapshot
 from tests.test_live_core import BAR_MS, CONDUCT, Desk, alerts, places
 
@@ -221,6 +223,16 @@ def test_the_turnover_of_the_day_counts_what_was_traded() -> None:
     assert goes(desk.want(open_="0.008"))
 
 
+def test_the_turnover_of_yesterday_is_forgotten_also_without_a_trade_today() -> None:
+    desk = CappedDesk(turnover_per_day=D(1_000))
+    desk.begin()
+    desk.trade(open_="0.01", holds="0.01")
+    desk.trade(reduce="-0.01")
+    assert not goes(desk.want(open_="0.01"))
+    desk.now += DAY_MS - desk.now % DAY_MS
+    assert goes(desk.want(open_="0.01"))
+
+
 def test_orders_are_counted_by_minute_and_day() -> None:
     desk = CappedDesk(orders_per_day=2)
     desk.begin()
@@ -274,6 +286,82 @@ def test_the_drawdown_is_of_the_accounts_equity(mark: str, is_let: bool) -> None
     desk = CappedDesk(max_drawdown=D("0.1"))
     desk.begin("0.01", "1000")  # 100 USDT are lost at 40 000
     assert goes(desk.want(open_="0.001", mark=mark, close=mark)) == is_let
+
+
+# The day's loss, and money that is moved
+
+
+def lossy_desk() -> CappedDesk:
+    """Return a desk of which 6 % were lost in one bar, where 5 % are allowed, and that is back where it was."""
+    desk = CappedDesk(max_daily_loss=D("0.05"))
+    desk.begin("0.01", "1000")
+    assert "60.00 USDT are lost today" in alerts(desk.bar(close="44000", mark="44000"))
+    assert desk.state.stop_kind is StopKind.HALT
+    desk.bar()
+    assert desk.state.performance.day_pnl == 0
+    return desk
+
+
+def resume(desk: Desk) -> None:
+    """Let a person resume."""
+    desk.do(Resumed(t_ms=desk.now, reason="looked at it", by="a test"))
+
+
+def test_a_days_loss_ends_the_entries_and_no_recovery_begins_them_again() -> None:
+    desk = lossy_desk()
+    answer = desk.want(open_="0.001")
+    assert not goes(answer)
+    assert desk.state.stop_kind is StopKind.HALT
+
+
+def test_a_days_loss_ends_the_entries_of_the_day_even_if_a_person_resumes() -> None:
+    desk = lossy_desk()
+    resume(desk)
+    refused = desk.want(open_="0.001")
+    assert isinstance(refused, str)
+    assert "nothing is entered until the next day" in refused
+    assert goes(desk.want(reduce="-0.01"))
+
+
+def test_the_next_day_alone_begins_no_entries_and_with_a_person_it_does() -> None:
+    desk = lossy_desk()
+    desk.now += DAY_MS - desk.now % DAY_MS
+    assert not goes(desk.want(open_="0.001"))
+    resume(desk)
+    assert goes(desk.want(open_="0.001"))
+
+
+def test_who_has_resumed_on_the_day_need_not_on_the_next() -> None:
+    desk = lossy_desk()
+    resume(desk)
+    desk.bar(close="44000", mark="44000")  # as much is lost once more, and latches nothing once more
+    assert not desk.state.is_stopped
+    desk.now += DAY_MS - desk.now % DAY_MS
+    assert goes(desk.want(open_="0.001"))
+
+
+def test_a_restart_forgets_no_lost_day() -> None:
+    desk = lossy_desk()
+    resume(desk)
+    desk.begin("0.01", "1000")
+    assert not goes(desk.want(open_="0.001"))
+
+
+@pytest.mark.parametrize("kind", ["TRANSFER", "INTERNAL_TRANSFER"])
+@pytest.mark.parametrize("moved", ["500", "-500"])
+def test_money_that_is_moved_is_neither_profit_nor_loss_though_the_wallet_tells_it_first(moved: str, kind: str) -> None:
+    desk = CappedDesk(max_daily_loss=D("0.05"), max_drawdown=D("0.1"))
+    desk.begin()
+    wallet = str(1000 + D(moved))
+    desk.now += 15_000
+    desk.read("0", wallet)
+    desk.now += 2_000
+    income = IncomeSeen(t_ms=desk.now - 3_000, kind=kind, tran_id=1, amount=D(moved))
+    desk.read("0", wallet, income=(income,))
+    done = desk.state.performance
+    assert (done.equity, done.peak_equity, done.day_pnl) == (D(wallet), D(wallet), 0)
+    assert goes(desk.want(open_="0.001"))
+    assert not desk.state.is_stopped
 
 
 def test_a_limit_order_is_held_against_the_mark_price_by_its_own_price() -> None:

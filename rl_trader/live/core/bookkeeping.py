@@ -9,7 +9,14 @@ from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.core.state import DAY_MS, State
 from rl_trader.live.core.words import IntentState, Purpose
 
-TRANSFER = "TRANSFER"  # the exchange's word for what is deposited or withdrawn
+TRANSFERS = (  # the exchange's words for what is moved in or out
+    "TRANSFER",
+    "INTERNAL_TRANSFER",
+    "CROSS_COLLATERAL_TRANSFER",
+    "COIN_SWAP_DEPOSIT",
+    "COIN_SWAP_WITHDRAW",
+    "STRATEGY_UMFUTURES_TRANSFER",
+)
 FUNDING = "FUNDING_FEE"  # of income, and of events of the account
 
 _STATES = {  # the exchange's words, of orders and of conditional ones
@@ -82,7 +89,7 @@ def book_income(state: State, income: IncomeSeen) -> None:
     state.changes.append(income)
     books.income_ids.add(key)
     books.booked += income.amount
-    if income.kind == TRANSFER:
+    if income.kind in TRANSFERS:
         state.transferred += income.amount
     if income.kind == FUNDING:
         state.note_funding(income.t_ms, income.amount)

@@ -50,7 +50,8 @@ def _view(state: State, terms: ContractTerms) -> RiskView:
         ),
         has_unknown_order=bool(state.unknown()),
         order_times=tuple(state.order_times),
-        traded_today=state.traded_today,
+        traded_today=state.turnover,
+        is_day_lost=state.is_day_lost,
         performance=state.performance,
         liquidation_price=_liquidation_price(state, terms),
     )

@@ -136,6 +136,7 @@ class RiskView:
     traded_today: Decimal  # notional, since 00:00 UTC
     performance: Performance
     liquidation_price: Decimal  # of the position; 0 is none
+    is_day_lost: bool = False  # whether today's loss has been as large as it may be, whatever it is now
 
 
 _Check = Callable[[Caps, RiskOrder, RiskView], str | None]
@@ -273,12 +274,16 @@ def _turnover(caps: Caps, order: RiskOrder, view: RiskView) -> str | None:
 
 
 def _daily_loss(caps: Caps, _order: RiskOrder, view: RiskView) -> str | None:
-    done = view.performance
-    if -done.day_pnl >= caps.max_daily_loss * done.day_opening_equity:
-        return (
-            f"{-done.day_pnl} USDT are lost today, and {caps.max_daily_loss} of {done.day_opening_equity} are allowed"
-        )
-    return None
+    if (why := why_day_lost(caps, view.performance)) is not None:
+        return why
+    return "as much as is allowed was lost today; nothing is entered until the next day" if view.is_day_lost else None
+
+
+def why_day_lost(caps: Caps, done: Performance) -> str | None:
+    """Return how much is lost today, if that is as much as may be."""
+    if -done.day_pnl < caps.max_daily_loss * done.day_opening_equity:
+        return None
+    return f"{-done.day_pnl} USDT are lost today, and {caps.max_daily_loss} of {done.day_opening_equity} are allowed"
 
 
 def _drawdown(caps: Caps, _order: RiskOrder, view: RiskView) -> str | None:

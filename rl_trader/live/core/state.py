@@ -91,6 +91,10 @@ class Books:
         """Return the wallet with the position's profit at a mark price."""
         return self.wallet_balance + self.amount * (mark_price - self.entry_price)
 
+    def ledger_equity(self, mark_price: Decimal) -> Decimal:
+        """Return what the wallet must be with the position's profit at a mark price."""
+        return self.ledger_balance + self.amount * (mark_price - self.entry_price)
+
 
 @dataclass(slots=True)
 class State:
@@ -152,7 +156,8 @@ class State:
     changes: list[Change] = field(default_factory=list)  # of the step that is being taken, in their order
     mark_ms: int = 0  # of when the mark price is
     day: int = 0  # since 1970, UTC, of what is traded today
-    traded_today: Decimal = ZERO  # notional, USDT
+    traded_today: Decimal = ZERO  # notional, USDT, on that day
+    lost_day: int = -1  # since 1970, UTC, on which the loss was as large as it may be
     transferred: Decimal = ZERO  # USDT, deposits less withdrawals
     performance: Performance = field(default_factory=Performance)
 
@@ -230,6 +235,16 @@ class State:
         """Whether nothing is entered any more."""
         return self.stop_kind is not None
 
+    @property
+    def turnover(self) -> Decimal:
+        """Notional in USDT that was traded since 00:00 UTC."""
+        return self.traded_today if self.now_ms // DAY_MS == self.day else ZERO
+
+    @property
+    def is_day_lost(self) -> bool:
+        """Whether today's loss has been as large as it may be."""
+        return self.now_ms // DAY_MS == self.lost_day
+
     def note_funding(self, t_ms: int, amount: Decimal) -> None:
         """Note a settlement; it may be told before the bar that ended just before it."""
         oldest = self.decided_ms // MINUTE_MS
@@ -255,8 +270,12 @@ class State:
         self.amount_at_close = self.books.amount
 
     def note_equity(self) -> None:
-        """Let the day and the peak follow the equity at the present mark price."""
-        if not self.mark_price or not self.is_reconciled:
+        """Let the day and the peak follow the equity at the present mark price.
+
+        It is the ledger's, which knows what is profit and what was moved in or out; a wallet may be told before its
+        bookings. While the trades of a position are not all told, it stays what it was.
+        """
+        if not self.mark_price or not self.is_reconciled or self.books.filled != self.books.amount:
             return
-        equity = self.books.equity(self.mark_price)
+        equity = self.books.ledger_equity(self.mark_price)
         self.performance = self.performance.noted(self.now_ms, equity, self.transferred)

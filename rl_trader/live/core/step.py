@@ -46,7 +46,7 @@ from rl_trader.live.core.reconciling import fail, reconcile, start, suspend
 from rl_trader.live.core.resting import call_off, look_at_resting, watch_on
 from rl_trader.live.core.settings import read_settings, read_symbol, see_settings, see_symbol
 from rl_trader.live.core.state import State
-from rl_trader.live.core.stopping import resume, stop
+from rl_trader.live.core.stopping import resume, stop, watch_loss
 from rl_trader.live.core.tombstones import look_again
 from rl_trader.live.core.words import StopKind
 
@@ -68,7 +68,8 @@ class Core:
         state = self.state
         state.now_ms = max(state.now_ms, event.t_ms)
         state.changes.clear()
-        return [*self._take(event), *go_on(state), *call_off(state), *watch_bare(state)]
+        commands = [*self._take(event), *watch_loss(state)]
+        return [*commands, *go_on(state), *call_off(state), *watch_bare(state)]
 
     def _take(self, event: Event) -> list[Command]:  # noqa: C901 - one line an event
         state, gate = self.state, self._gate
@@ -84,9 +85,12 @@ class Core:
             case FillSeen():
                 state.num_told += 1
                 state.untold.pop(event.trade_id, None)
-                return see_fill(state, event, gate)
+                commands = see_fill(state, event, gate)
+                state.note_equity()
+                return commands
             case IncomeSeen():
                 book_income(state, event)
+                state.note_equity()
                 return []
             case OrderSeen():
                 return see(state, event, gate)

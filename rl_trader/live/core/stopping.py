@@ -4,6 +4,7 @@ from rl_trader.live.core.commands import Alert, Cancel, Command
 from rl_trader.live.core.events import Resumed, StopAsked
 from rl_trader.live.core.guarding import flatten
 from rl_trader.live.core.resting import take_back
+from rl_trader.live.core.risk import why_day_lost
 from rl_trader.live.core.state import Cleared, State
 from rl_trader.live.core.words import StopKind
 
@@ -14,6 +15,17 @@ def halt(state: State, reason: str) -> list[Command]:
         return []
     state.latch(StopKind.HALT, reason)
     return [Alert(f"halted: {reason}"), *take_back(state)]
+
+
+def watch_loss(state: State) -> list[Command]:
+    """Stop once the day's loss is as large as it may be: until a person resumes, and until the next day in any case."""
+    day = state.performance.day
+    if state.caps is None or day < 0 or state.lost_day == day:
+        return []
+    if (why := why_day_lost(state.caps, state.performance)) is None:
+        return []
+    state.lost_day = day
+    return halt(state, why)
 
 
 def stop(state: State, event: StopAsked) -> list[Command]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_trader.ledger import Account
-from rl_trader.live.core.bookkeeping import TRANSFER
+from rl_trader.live.core.bookkeeping import TRANSFERS
 from rl_trader.live.drift.archive import open_times
 from rl_trader.live.drift.pricing import Priced, Pricer
 from rl_trader.live.drift.steps import Step, Trade
@@ -114,7 +114,7 @@ class Comparison:
         simulated.go_on_from(reached.account, row, reached.bars_held)
         simulated.memory = reached.memory
         decisions = self._decisions(simulated, step, row)
-        if decisions is None or step.income_of(TRANSFER):
+        if decisions is None or any(step.income_of(kind) for kind in TRANSFERS):
             return self._drift(step, None, None)
         simulated.play(simulated.targets())
         if not simulated.outcome["terminated"]:
