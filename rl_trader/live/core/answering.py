@@ -5,6 +5,7 @@ counts as absent only when the exchange can no longer accept it, has said severa
 no such order, and its reading of the account, taken after that, shows neither the order, also not among all orders of
 its time, nor a trade that may be its. Even then it is asked for again for a day (:mod:`tombstones`).
 A limit order that rests shows in no trade: before it counts as absent, the exchange has cancelled all that rests.
+An order that was taken and has not traded is forgotten by the exchange after three days; by the same proof it is over.
 """
 
 from rl_trader.live.core.bookkeeping import book_fill, see_order
@@ -37,6 +38,7 @@ LEAST_QUERIES = 3  # that say there is no such order
 LEAST_SEARCH_MS = 30_000  # for so long at least
 TOLD_MS = 1_000  # after which the trades of an order that was answered must have been told
 SKEW_MS = 1_000  # by which our idea of the exchange's clock may be ahead
+FORGOTTEN_MS = 259_200_000  # after which the exchange knows an order no more that has ended without a trade
 LEAST_REPEATS = 2  # times that the exchange does not know an open order before it is believed
 
 _MET_ALREADY = -2021  # a stop whose price is met
@@ -226,13 +228,15 @@ def look_for_missing(state: State, snapshot: Snapshot) -> list[Command]:
 
 
 def may_be_absent(state: State, intent: Intent) -> bool:
-    """Return whether a reading of the account that begins now can prove that an order was never accepted.
+    """Return whether a reading of the account that begins now can prove that an order was never accepted, or is over.
 
-    Of an order that has a number nothing can: it was accepted, and is found sooner or later.
+    Of an order that has a number nothing can: it was accepted, and is found sooner or later, unless it is so old that
+    the exchange forgets it.
     """
     begun = intent.sent_ms or state.started_ms  # one of another start that was never noted as sent is doubted then
+    is_forgotten = intent.traded == intent.executed and state.now_ms - begun > FORGOTTEN_MS
     return (
-        intent.order_id is None
+        (intent.order_id is None or is_forgotten)
         and state.now_ms > intent.fence_ms
         and not _may_rest(state, intent)
         and intent.num_queries >= LEAST_QUERIES
@@ -268,7 +272,12 @@ def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]
 
 
 def _settled(state: State, intent: Intent) -> Command:
-    """Let an order be over that has neither traded nor rests; one that rested may have been taken back meanwhile."""
+    """Let an order be over that neither trades nor rests; one that rested may have been taken back meanwhile."""
+    if intent.order_id is not None:
+        state.keep(intent.moved(IntentState.ENDED))
+        return Alert(
+            f"{intent.client_id} is over: the exchange knows it no more, and everything is explained without it"
+        )
     if intent.price is None:
         state.keep(intent.moved(IntentState.ABSENT))
         return Alert(f"{intent.client_id} was never accepted")
