@@ -359,7 +359,7 @@ def test_money_that_is_moved_is_neither_profit_nor_loss_though_the_wallet_tells_
     income = IncomeSeen(t_ms=desk.now - 3_000, kind=kind, tran_id=1, amount=D(moved))
     desk.read("0", wallet, income=(income,))
     done = desk.state.performance
-    assert (done.equity, done.peak_equity, done.day_pnl) == (D(wallet), D(wallet), 0)
+    assert (done.equity, done.peak_equity, done.day_pnl) == (D(wallet), D(wallet), D(0))
     assert goes(desk.want(open_="0.001"))
     assert not desk.state.is_stopped
 
