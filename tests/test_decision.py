@@ -114,9 +114,10 @@ def test_a_position_with_less_than_nothing_left_is_closed_whatever_the_target() 
 
 def test_an_opening_leg_above_one_of_the_caps_is_not_sent() -> None:
     # Target 1 is 20 at 1 000: an order of 20 000, an exposure of 2.
-    for cap in ("max_order_notional", "max_position_notional"):
-        assert legs(1.0, **{cap: 20_000.0}) == (0.0, 20.0)
-        assert legs(1.0, **{cap: 19_999.0}) == (0.0, 0.0)
+    assert legs(1.0, max_order_notional=20_000.0) == (0.0, 20.0)
+    assert legs(1.0, max_order_notional=19_999.0) == (0.0, 0.0)
+    assert legs(1.0, max_position_notional=20_000.0) == (0.0, 20.0)
+    assert legs(1.0, max_position_notional=19_999.0) == (0.0, 0.0)
     assert legs(1.0, max_leverage=2.0) == (0.0, 20.0)
     assert legs(1.0, max_leverage=1.99) == (0.0, 0.0)
     # What is held counts for the position and not for the order: 10 more on 10.
