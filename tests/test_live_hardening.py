@@ -7,8 +7,10 @@ import sys
 import pytest
 
 PROBE = r"""
-import io, json, pickle, tempfile
+import ctypes, io, json, pickle, tempfile
 from collections import OrderedDict
+
+PR_GET_DUMPABLE = 3
 
 early = pickle.loads
 data = pickle.dumps(OrderedDict(a=1))
@@ -57,6 +59,7 @@ for name, attempt in tries.items():
     except BaseException as error:
         said[name] = f"{type(error).__name__}: {error}"
 said["cores"] = resource.getrlimit(resource.RLIMIT_CORE)
+said["dumpable"] = ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) if sys.platform == "linux" else 0
 said["torch is here"] = "torch" in sys.modules
 
 from rl_trader.embedded import embedded_market
@@ -76,7 +79,7 @@ def said() -> dict[str, object]:
 
 
 def test_nothing_is_unpickled(said: dict[str, object]) -> None:
-    refusals = {name: text for name, text in said.items() if name not in ("cores", "torch is here")}
+    refusals = {name: text for name, text in said.items() if name not in ("cores", "dumpable", "torch is here")}
     assert len(refusals) == 20
     assert {str(text).partition(":")[0] for text in refusals.values()} == {"UnpicklingError", "ModuleNotFoundError"}
     modules = [name for name, text in refusals.items() if "is not for the process that trades" in str(text)]
@@ -86,6 +89,7 @@ def test_nothing_is_unpickled(said: dict[str, object]) -> None:
 def test_no_framework_is_there_and_no_core_is_left(said: dict[str, object]) -> None:
     assert said["torch is here"] is False
     assert said["cores"] == [0, 0]
+    assert said["dumpable"] == 0  # nor may anybody look into it, whatever the limit
 
 
 def test_a_process_that_has_a_framework_already_does_not_trade() -> None:
