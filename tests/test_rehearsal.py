@@ -170,14 +170,17 @@ def damaged(record: Record, name: str) -> dict[str, Any]:
         "I2 journalled first": {"asked": [*record.asked, replace(asked, is_journalled=False)]},
         "I3 frozen while unknown": {"states": {**record.states, other: [(1, "PLANNED"), (before, "UNKNOWN")]}},
         "I4 within the caps": {"cap": D(1)},
+        "I4 within the caps at worst": {"max_leverage": D("0.001")},
         "I5 only out after a stop": {"stops": [(before, "KILL")]},
         "I5 the day's loss": {"state": with_other_day(state)},
         "I6 no turn in one order": {"fills": [record.fills[0]._replace(amount=D(9)), *record.fills[1:]]},
+        "I7 nowhere else": {"asked": [replace(asked, origin="https://fapi.binance.com")]},
         "I8 decided once": {"lines": [*lines[: decided + 1], *lines[decided:]]},
         "I9 client ids": {"asked": [*record.asked, asked]},
         "I10 natural keys": {"keys": {("fill", SYMBOL, 1): 2}},
         "I11 silent while banned": {"asked": [banned(asked), replace(asked, sent_ms=asked.sent_ms + 10_000)]},
         "I11 never hot": {"asked": [*record.asked, *[asked] * 30]},
+        "I12 no secret told": {"alerts": [f"it was signed with {record.secrets[1]}"]},
         "I13 transitions": {"states": {**record.states, other: [(1, "PLANNED"), (2, "SENT"), (3, "ABSENT")]}},
         "C1 same account": {"amount": record.amount + 1},
         "C2 same money": {"wallet_balance": record.wallet_balance + D("1E-7")},
@@ -186,11 +189,24 @@ def damaged(record: Record, name: str) -> dict[str, Any]:
         "C4 never bare": {"algo_orders": ()},
         "C5 nothing open-ended": {"state": with_intent_sent(state)},
         "C6 replayed": {"digests": {**record.digests, next(iter(record.digests)): "another"}},
+        "C7 observed": {"lines": [*lines[:decided], lines[decided].replace('"fault": ""', '"fault": "none"')]},
+        "C8 whole series": {"lines": [line for number, line in enumerate(lines) if number != third_bar(lines)]},
+        "C9 recovered": {"faulty_ms": (), "asked": [*record.asked, *[at_the_start(record, asked)] * 50]},
         "C11 hears": {"listens": False},
         "L1 lives on": {"failure": "an error"},
         "L2 decides again": {"lines": lines[:decided]},
     }
     return changes[name]
+
+
+def third_bar(lines: list[str]) -> int:
+    """Return which line has the third bar's close."""
+    return [number for number, line in enumerate(lines) if json.loads(line)["kind"] == "BarClosed"][2]
+
+
+def at_the_start(record: Record, asked: Asked) -> Asked:
+    """Return a request as if it had been sent when the trader began."""
+    return replace(asked, sent_ms=record.events[0].t_ms)
 
 
 def banned(asked: Asked) -> Asked:

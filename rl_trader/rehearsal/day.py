@@ -27,7 +27,7 @@ def day_opening(record: Record, tally: Tally) -> Iterator[str]:
     if close is None or not _has_known(record, midnight):
         return
     tally.look()
-    amount, entry_price = _position_at(record, midnight)
+    amount, entry_price = position_at(record, midnight)
     later = sum((income.amount for income in record.income if income.time_ms >= midnight), _ZERO)
     equity = record.wallet_balance - later + amount * (close - entry_price)
     if abs(done.day_opening_equity - equity) > UNIT:
@@ -47,7 +47,7 @@ def _has_known(record: Record, midnight: int) -> bool:
     return closed and is_read and midnight not in changes
 
 
-def _position_at(record: Record, time_ms: int) -> tuple[Decimal, Decimal]:
+def position_at(record: Record, time_ms: int) -> tuple[Decimal, Decimal]:
     """Return amount and entry price before a time, by the exchange's trades."""
     amount = entry_price = _ZERO
     for fill in record.fills:

@@ -40,6 +40,7 @@ class Asked:
     sent_ms: int
     num_journalled: int  # entries of the journal by then
     is_journalled: bool  # whether its client id was in the journal; of orders alone
+    origin: str = ""  # scheme, host and port to which it was sent
     num_arrivals: int = 0  # times that it reached the exchange
     status: int | None = None  # of the exchange's answer, whether or not it came back
     told_ms: int | None = None  # when an answer came back
@@ -108,7 +109,7 @@ class Network:
         self._tasks: set[asyncio.Task[Outcome]] = set()
 
     def send(
-        self, request: Request, num_journalled: int, client_ids: set[str]
+        self, request: Request, num_journalled: int, client_ids: set[str], origin: str = ""
     ) -> "tuple[Asked, asyncio.Task[Outcome]]":
         """Let a request be on its way, and return it with what will come back.
 
@@ -116,6 +117,7 @@ class Network:
             request: Which.
             num_journalled: Entries of the journal.
             client_ids: Of the orders in the journal.
+            origin: Scheme, host and port to which it is sent.
         """
         try:
             sent: Mapping[str, str] = sent_texts(request)
@@ -127,6 +129,7 @@ class Network:
             sent_ms=self._venue.market_ms(),
             num_journalled=num_journalled,
             is_journalled=client_id_of(sent) in client_ids,
+            origin=origin,
         )
         self.asked.append(asked)
         task = asyncio.create_task(self._carry(request, asked))

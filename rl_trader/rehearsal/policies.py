@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from hashlib import sha256
 from random import Random
 from typing import Final, NamedTuple
 
@@ -66,7 +67,7 @@ def decide(seed: int, command: Decide, now_ms: int, limits: Limits | None = None
     return Decided(
         t_ms=now_ms,
         open_ms=command.open_ms,
-        observation_sha="",
+        observation_sha=sha256(repr(command).encode()).hexdigest(),
         action=str(target),
         target=target,
         reduce_amount=_ZERO if is_faulty else reduce_amount,

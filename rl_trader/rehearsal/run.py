@@ -29,9 +29,9 @@ from rl_trader.rehearsal.minutes import (
 from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.operator import Operator
 from rl_trader.rehearsal.plans import CALM, Plan, draw_plan
-from rl_trader.rehearsal.policies import CAP, STOP_LOSS, TAKE_PROFIT, Limits, decide
+from rl_trader.rehearsal.policies import CAP, CAPS, STOP_LOSS, TAKE_PROFIT, Limits, decide
 from rl_trader.rehearsal.record import Record
-from rl_trader.rehearsal.stage import Stage
+from rl_trader.rehearsal.stage import ADDRESS, Stage
 from rl_trader.rehearsal.tally import Breach, Tally
 from rl_trader.rehearsal.virtual_clock import VirtualClock
 
@@ -81,13 +81,14 @@ class Rehearsal:
             margin_type=MARGIN_TYPE,
         )
         limits = Limits(self._closes, contract.tick_size) if plan.rests_orders else None
+        self._decide = partial(decide, plan.seed, limits=limits)
         self._gate = gate_of(contract)
         self._line = MarketLine(venue, SYMBOL, plan.silences, plan.late, plan.revised)
         self._operator = Operator(plan.wishes, plan.resume_after_ms)
         self.stage = Stage(
             self._assembly,
             self._conduct,
-            decide=partial(decide, plan.seed, limits=limits),
+            decide=self._decide,
             gate=self._gate,
             hazards=Hazards(venue.market_ms, plan.kills, plan.seed + 1, plan.clock_steps),
             network=Network(self._assembly, clock, self._faults, plan.conditions),
@@ -137,6 +138,11 @@ class Rehearsal:
             conduct=self._conduct,
             gate=self._gate,
             cap=CAP,
+            max_leverage=CAPS.max_leverage,
+            decide=self._decide,
+            origin=ADDRESS,
+            secrets=stage.secrets,
+            faulty_ms=self._faulty_ms(),
             lines=tuple(stage.journal.lines),
             keys=stage.journal.keys,
             booked=stage.journal.booked,
@@ -150,6 +156,12 @@ class Rehearsal:
             fired=self._fired(),
             killed=tuple(stage.hazards.killed),
         )
+
+    def _faulty_ms(self) -> list[int]:
+        """Return when something has gone wrong between trader and exchange."""
+        return [entry.market_ms for entry in self._faults.log.entries] + [
+            step.time_ms for step in self.plan.clock_steps
+        ]
 
     def _fired(self) -> Counter[str]:
         """Count what has really gone wrong, by its kind."""

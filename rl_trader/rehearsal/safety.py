@@ -16,7 +16,6 @@ from rl_trader.local_exchange.engine.words import AlgoStatus
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.tally import Tally
 
-DRIFT: Final = Decimal("1.03")  # of the price, between the gate's look and the fill
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 WINDOW_MS: Final = 10_000
 MOST_ORDERS: Final = 20  # in that time
@@ -75,21 +74,6 @@ def frozen_while_unknown(record: Record, tally: Tally) -> Iterator[str]:
         tally.look()
         if unknown := record.unknown_at(asked.num_journalled):
             yield f"order {asked.client_id} left at {asked.sent_ms} while {', '.join(unknown)} was unknown"
-
-
-def within_caps(record: Record, tally: Tally) -> Iterator[str]:
-    """An entry of the trader leaves the position within the cap, unless another hand has traded before."""
-    own = {order.order_id for order in record.orders if epoch_of(order.client_order_id) is not None}
-    entries = {order.order_id for order in record.orders if order.order_id in own and not order.reduce_only}
-    amount = _ZERO
-    for fill in record.fills:
-        amount += fill.side.sign * fill.amount
-        if fill.order_id not in own:
-            return
-        if fill.order_id in entries:
-            tally.look()
-            if abs(amount) * fill.price > record.cap * DRIFT:
-                yield f"trade {fill.trade_id} made the position {amount} at {fill.price}, above the cap of {record.cap}"
 
 
 def only_out_after_a_stop(record: Record, tally: Tally) -> Iterator[str]:

@@ -26,6 +26,7 @@ from rl_trader.live.exchange.budget import Budget
 from rl_trader.live.exchange.rest import Rest
 from rl_trader.live.exchange.secrets import Credentials, Secret
 from rl_trader.live.exchange.server_clock import Sample, ServerClock
+from rl_trader.live.exchange.venue import Gate as WireGate
 from rl_trader.live.exchange.venue import Venue
 from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
@@ -89,7 +90,8 @@ class Stage:
         self._timers = VirtualTimers(self._now())
         self._clock = VirtualClock(self._now())
         self._dialer = MemoryDialer(self.network.streams, self.venue.session_ms, self.hazards)
-        self._account = assembly.keys[0].account
+        self._key = assembly.keys[0]
+        self._account = self._key.account
         self._rest = self._make_rest(assembly)
         self._tasks: list[asyncio.Task[None]] = []
         self._stream: UserStream | None = None
@@ -100,9 +102,10 @@ class Stage:
         now = self.venue.session_ms()
         clock.set_by([Sample(now, now, now)])
         key = assembly.keys[0]
+        venue = Venue.paper(ADDRESS, ADDRESS.replace("http", "ws"))
         rest = Rest(
-            Venue.paper(ADDRESS, ADDRESS.replace("http", "ws")),
-            MemoryWire(self.network, self.journal, self.hazards),
+            venue,
+            MemoryWire(self.network, self.journal, self.hazards, WireGate(venue)),
             clock,
             redactor=Redactor(),
             credentials=Credentials(key=Secret(key.key), secret=Secret(key.secret)),
@@ -268,6 +271,12 @@ class Stage:
         """Whether an open connection carries the account's valid listen key."""
         key = self.venue.hub.listen_keys.key_of(self._account)
         return any(key in connection.names for connection in self.network.streams.connections)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The account's key, its secret, and the listen key if there is one."""
+        listen_key = self.venue.hub.listen_keys.key_of(self._account)
+        return (self._key.key, self._key.secret, *([str(listen_key)] if listen_key else []))
 
     # What the trader is told
 

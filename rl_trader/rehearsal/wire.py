@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 from urllib.parse import urlsplit
 
+from rl_trader.live.exchange.venue import Gate
 from rl_trader.live.exchange.wire import Patience, WireAnswer, WireRequest
 from rl_trader.local_exchange.protocol.request import Request
 from rl_trader.local_exchange.shells.interception import Cut, Dropped, Outcome
@@ -22,13 +23,16 @@ class MemoryWire:
         network: To the exchange.
         journal: Of the trader.
         hazards: Of the process that asks.
+        gate: Of the venue that is traded on.
     """
 
-    def __init__(self, network: Network, journal: MemoryJournal, hazards: Hazards) -> None:
+    def __init__(self, network: Network, journal: MemoryJournal, hazards: Hazards, gate: Gate) -> None:
+        self._gate = gate
         self._network, self._journal, self._hazards = network, journal, hazards
 
     async def send(self, request: WireRequest) -> WireAnswer:
         """Send a request once; others have their turn before it leaves, and before its answer is read."""
+        self._gate.check(request.url, request.method)
         split = urlsplit(request.url)
         name = f"{request.method} {split.path.removeprefix('/fapi/')}"
         await self._pause()
@@ -41,7 +45,9 @@ class MemoryWire:
             headers={key.lower(): value for key, value in request.headers.items()},
             address=ADDRESS,
         )
-        asked, task = self._network.send(sent, len(self._journal), self._journal.client_ids)
+        asked, task = self._network.send(
+            sent, len(self._journal), self._journal.client_ids, f"{split.scheme}://{split.netloc}"
+        )
         alarm = self._network.clock.alarm(PATIENCE_MS)
         await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
         alarm.cancel()

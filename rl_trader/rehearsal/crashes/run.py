@@ -21,7 +21,7 @@ from rl_trader.rehearsal.crashes.journal import recalled
 from rl_trader.rehearsal.crashes.points import needs_answers_first
 from rl_trader.rehearsal.invariants import check
 from rl_trader.rehearsal.minutes import ACCOUNT, BAR_MS, START_MS, SYMBOL, minute_exchange
-from rl_trader.rehearsal.policies import CAP
+from rl_trader.rehearsal.policies import CAP, CAPS
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.tally import Breach, Tally
 
@@ -146,6 +146,7 @@ class Play:
             conduct=self._conduct,
             gate=self._gate,
             cap=CAP,
+            max_leverage=CAPS.max_leverage,
             lines=tuple(memory.lines),
             keys=memory.keys,
             booked=memory.booked,
