@@ -21,6 +21,7 @@ from rl_trader.live.arming.paper_time import build_sha256
 from rl_trader.live.bans import banned, require_no_ban
 from rl_trader.live.calls import Calls
 from rl_trader.live.clock_keeping import keep_clock
+from rl_trader.live.condition import Condition
 from rl_trader.live.conducting import conduct_of
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.events import (
@@ -61,7 +62,15 @@ from rl_trader.live.pulse import Pulse
 from rl_trader.live.reading import UnreadableError, user_events
 from rl_trader.live.redaction import Redactor
 from rl_trader.live.restarts import Restarts
-from rl_trader.live.snapshots import EVENTS, SnapshotKeeper, keep_snapshots, restored, snapshot_key
+from rl_trader.live.snapshots import (
+    EVENTS,
+    SnapshotKeeper,
+    check_older,
+    check_replayed,
+    keep_snapshots,
+    restored,
+    snapshot_key,
+)
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.streams.line_keeper import Backoff
 from rl_trader.live.streams.market_feed import MarketFeed
@@ -95,18 +104,6 @@ class SessionSetup:
     snapshot_events: int = EVENTS  # of the journal, from one snapshot of the core's state to the next
     policy_deadline_s: float = DEADLINE_S  # in which a decision must come
     seed: int = 0  # of the pauses between attempts to connect
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """What a session knows beside the core's state."""
-
-    now_ms: int  # the exchange's time
-    clock_error_ms: int | None  # by which that may have been wrong when it was set
-    is_user_stream_up: bool
-    mark_price: Decimal | None  # the newest that was told; None before the first
-    weight_used: int  # of the exchange's limit, this minute
-    weight_limit: int
 
 
 class Session:
@@ -221,6 +218,7 @@ class Session:
         conduct, terms = conduct_of(deployment), deployment.terms
         key = snapshot_key(build_sha256(), conduct, terms)
         self.restored = restored(self._journal, conduct, gate_of(terms), key, self._tell)
+        check_replayed(self._journal, self.restored)
         self._written = ReservedJournal(self._journal, self._note_failure)
         self._snapshots = SnapshotKeeper(
             self._written.save_snapshot,
@@ -371,6 +369,8 @@ class Session:
         assert self.trader is not None
         self._snapshots.look(self.trader.core.state, self._now())
         self.trader.heed_failure()
+        if (damage := check_older(self._journal)) is not None:
+            self.ask_to_stop(StopKind.HALT.value, damage, "the journal")
 
     def _note_failure(self, why: str) -> None:
         assert self.trader is not None

@@ -17,6 +17,8 @@ from rl_trader.live.core.state import Conduct, State
 from rl_trader.live.core.state_text import StateTextError, state_of, state_text
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import IntentState
+from rl_trader.live.journal.chain import JournalError
+from rl_trader.live.journal.journal import Journal
 from rl_trader.live.journal.reader import JournalReader
 from rl_trader.live.streams.sockets import Clock
 
@@ -80,6 +82,30 @@ def _newest_state(
         except StateTextError as error:
             tell(f"the snapshot after event {seq} of the journal cannot be used: {error}")
     return State(conduct), 0
+
+
+def check_replayed(journal: Journal, done: Restored) -> None:
+    """Check all of a journal of which more was replayed than its opening has checked.
+
+    Args:
+        journal: Which.
+        done: What it was replayed to.
+
+    Raises:
+        JournalError: If it is not what was written, or cannot be read.
+    """
+    if done.from_seq < journal.checked_from:
+        for _ in journal.older:
+            pass
+
+
+def check_older(journal: Journal) -> str | None:
+    """Check some more of what the opening of a journal has left; return what is wrong with it, once."""
+    try:
+        next(journal.older, None)
+    except JournalError as error:
+        return str(error)
+    return None
 
 
 class SnapshotKeeper:

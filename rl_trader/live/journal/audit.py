@@ -25,6 +25,8 @@ from rl_trader.live.journal.chain import (
 from rl_trader.live.journal.rows import ROW_KINDS, DecisionRow, unbalanced
 from rl_trader.live.journal.tip import Tip
 
+AT_ONCE: Final = 250  # events of a piece, which take some ten milliseconds
+
 _HEAD: Final = ", ".join(EventHead._fields)
 
 
@@ -49,19 +51,28 @@ class _Placed(NamedTuple):
     row: StoredRow
 
 
-def whole_events(connection: sqlite3.Connection, path: Path) -> Iterator[WholeEvent]:
-    """Yield every event in order, with its rows in order.
+class Stretch(NamedTuple):
+    """Part of a chain: the events after one, up to another."""
+
+    after: int = 0
+    until: int = 2**63 - 1
+
+
+def whole_events(connection: sqlite3.Connection, path: Path, part: Stretch | None = None) -> Iterator[WholeEvent]:
+    """Yield every event of a part in order, with its rows in order.
 
     Raises:
         DamagedJournalError: If there are rows of no event, or one is missing among an event's.
         sqlite3.Error: If it cannot be read.
     """
+    part = part or Stretch()
     there = tables_of(connection)
     tables = [kind.table for kind in ROW_KINDS if kind.table in there]
-    placed = heapq.merge(*(_placed(connection, table) for table in tables), key=attrgetter("seq", "place"))
+    placed = heapq.merge(*(_placed(connection, table, part) for table in tables), key=attrgetter("seq", "place"))
     booked = ((seq, list(rows)) for seq, rows in groupby(placed, key=attrgetter("seq")))
     seq, rows = next(booked, (None, []))
-    for *head, digest in connection.execute(f"SELECT {_HEAD}, digest FROM event ORDER BY seq"):
+    chosen = f"SELECT {_HEAD}, digest FROM event WHERE seq > ? AND seq <= ? ORDER BY seq"
+    for *head, digest in connection.execute(chosen, part):
         event = EventHead(*head)
         if seq is not None and seq < event.seq:
             break
@@ -81,7 +92,7 @@ def tables_of(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def walk(connection: sqlite3.Connection, path: Path, start: bytes, tip: Tip | None) -> Tail:
+def walk(connection: sqlite3.Connection, path: Path, start: bytes, tip: Tip | None, known: Tail | None = None) -> Tail:
     """Check a journal from end to end and return where its chain ends.
 
     Args:
@@ -89,16 +100,17 @@ def walk(connection: sqlite3.Connection, path: Path, start: bytes, tip: Tip | No
         path: What messages call it.
         start: Where its chain begins.
         tip: Newest event that is known to be durable, if that is known.
+        known: Event up to which :func:`walk_before` checks it; None checks all.
 
     Raises:
         DamagedJournalError: At the first place where it is not what was written.
         sqlite3.Error: If it cannot be read.
     """
     _check_structure(connection, path)
-    tail = Tail(0, start)
+    tail = known or Tail(0, start)
     if tip is not None and tip.seq == 0 and tip.digest != start:
         raise damaged(path, 0, "it begins at another identity than its tip")
-    for event in whole_events(connection, path):
+    for event in whole_events(connection, path, Stretch(tail.seq)):
         _check_event(event, tail, path)
         tail = Tail(event.head.seq, event.digest)
         if tip is not None and tail.seq == tip.seq and tail.digest != tip.digest:
@@ -106,6 +118,47 @@ def walk(connection: sqlite3.Connection, path: Path, start: bytes, tip: Tip | No
     if tip is not None and tail.seq < tip.seq:
         raise damaged(path, tail.seq + 1, f"it is missing, and event {tip.seq} was noted as durable")
     return tail
+
+
+def walk_before(connection: sqlite3.Connection, path: Path, start: bytes, known: Tail) -> Iterator[None]:
+    """Check a journal up to an event, some events at a time.
+
+    Args:
+        connection: To the journal.
+        path: What messages call it.
+        start: Where its chain begins.
+        known: The event, by its digest.
+
+    Raises:
+        DamagedJournalError: At the first place where it is not what was written.
+        sqlite3.Error: If it cannot be read.
+    """
+    tail = Tail(0, start)
+    while tail.seq < known.seq:
+        begin = tail.seq
+        for event in whole_events(connection, path, Stretch(begin, min(begin + AT_ONCE, known.seq))):
+            _check_event(event, tail, path)
+            tail = Tail(event.head.seq, event.digest)
+        if tail.seq == begin:
+            raise damaged(path, begin + 1, "it is missing")
+        yield
+    if tail != known and known.seq:
+        raise damaged(path, known.seq, "it is another event than the one of the snapshot after it")
+
+
+def newest_snapshot(connection: sqlite3.Connection, tip: Tip | None) -> Tail | None:
+    """Return the event of the newest whole snapshot whose state is kept, if the tip says that it is durable.
+
+    Raises:
+        sqlite3.Error: If it cannot be read.
+    """
+    chosen = "SELECT seq, event.digest FROM snapshot JOIN event USING (seq) WHERE state IS NOT NULL ORDER BY seq DESC"
+    for found in connection.execute(chosen).fetchall():
+        known = Tail(*found)
+        is_durable = tip is not None and (known.seq < tip.seq or tip[1:] == known)
+        if is_durable and _snapshot_of(connection, known.seq).is_whole:
+            return known
+    return None
 
 
 def check_snapshots(connection: sqlite3.Connection, path: Path) -> None:
@@ -137,8 +190,8 @@ def damaged(path: Path, seq: int, why: str) -> DamagedJournalError:
     )
 
 
-def _placed(connection: sqlite3.Connection, table: str) -> Iterator[_Placed]:
-    cursor = connection.execute(f"SELECT * FROM {table} ORDER BY seq, place")
+def _placed(connection: sqlite3.Connection, table: str, part: Stretch) -> Iterator[_Placed]:
+    cursor = connection.execute(f"SELECT * FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq, place", part)
     names = [column[0] for column in cursor.description]
     for values in cursor:
         row = dict(zip(names, values, strict=True))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rl_trader.errors import RlTraderError
-from rl_trader.live.journal.audit import Tail, walk
+from rl_trader.live.journal.audit import Tail, newest_snapshot, walk, walk_before
 from rl_trader.live.journal.chain import (
     DamagedJournalError,
     DuplicateRowError,
@@ -85,6 +85,13 @@ class Journal(JournalReader):
         super().__init__(path, opened.connection)
         self.epoch = opened.epoch
         """How often the journal has been opened, this time included."""
+        self.checked_from = 0
+        """The event after which :meth:`open` has begun to check."""
+        self.older: Iterator[None] = iter(())
+        """Checks the events up to the snapshot from which :meth:`open` has begun to; some a step.
+
+        Raises JournalError where they are not what was written, or cannot be read.
+        """
         self._lock = opened.lock
         self._tip = opened.tip
         self._durable = opened.tail
@@ -93,7 +100,9 @@ class Journal(JournalReader):
 
     @classmethod
     def open(cls, path: Path, identity: JournalIdentity, *, reserve_bytes: int = BALLAST_BYTES) -> "Journal":
-        """Open a journal, or begin one where there is none, and walk through all of it before anything is written.
+        """Open a journal, or begin one where there is none, and walk through it before anything is written.
+
+        What is before its newest snapshot is left for :attr:`older`: who begins with the snapshot does not need it.
 
         Args:
             path: The file.
@@ -112,12 +121,19 @@ class Journal(JournalReader):
             with os_errors(path, "opened"), sqlite_errors(path, "opened"):
                 if not path.exists():
                     create(path, identity)
-                tail = _inspected(path, identity)
+                known, tail = _inspected(path, identity)
                 keep_ballast(path, reserve_bytes)
-                return cls(path, _begun(path, identity, lock, tail))
+                journal = cls(path, _begun(path, identity, lock, tail))
+                journal.checked_from = known.seq
+                journal.older = journal._walk_before(genesis(identity.as_json()), known)
+                return journal
         except BaseException:
             lock.release()
             raise
+
+    def _walk_before(self, start: bytes, known: Tail) -> Iterator[None]:
+        with sqlite_errors(self.path, "read"):
+            yield from walk_before(self._connection, self.path, start, known)
 
     @property
     def last_seq(self) -> int:
@@ -285,8 +301,8 @@ class Journal(JournalReader):
                 self._connection.execute("ROLLBACK")
 
 
-def _inspected(path: Path, identity: JournalIdentity) -> Tail:
-    """Walk through a journal without the means to change it, and return where it ends."""
+def _inspected(path: Path, identity: JournalIdentity) -> tuple[Tail, Tail]:
+    """Walk through a journal without the means to change it, and return from where on, and where it ends."""
     if not os.access(path, os.R_OK | os.W_OK):
         raise JournalError(
             f"the journal {path} must be read and written by this user and may not be; see to its rights"
@@ -298,14 +314,16 @@ def _inspected(path: Path, identity: JournalIdentity) -> Tail:
         found, epoch = read_meta(connection, path)
         check_identity(found, identity, path)
         tip = read_tip(path)
-        tail = walk(connection, path, genesis(identity.as_json()), tip)
+        start = genesis(identity.as_json())
+        known = newest_snapshot(connection, tip) or Tail(0, start)
+        tail = walk(connection, path, start, tip, known)
     if tail.seq and tip is None:
         raise DamagedJournalError(f"the journal {path} has lost its file {tip_path(path)} or is a copy; read it only")
     if tip is not None and tip.epoch > epoch:
         raise DamagedJournalError(
             f"the journal {path} was opened {tip.epoch} times and knows of {epoch}; restore a copy, or move it aside"
         )
-    return tail
+    return known, tail
 
 
 def _begun(path: Path, identity: JournalIdentity, lock: InstanceLock, tail: Tail) -> _Opened:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from rl_trader.live.condition import Condition
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.core.state import State
 from rl_trader.live.core.words import IntentState, StopKind
 from rl_trader.live.monitor.margin_figures import MarginFigures
 from rl_trader.live.monitor.record import Record
 from rl_trader.live.monitor.view import AccountView, HealthView, StopView, View
-from rl_trader.live.session import Condition, SessionSetup
+from rl_trader.live.session import SessionSetup
 
 NUM_ORDERS: Final = 20  # of the last ones that are shown
 
