@@ -82,8 +82,8 @@ DQN_SIZES: Final = {
     "16": training_dqn.dqn_config(num_envs=16, train_freq=4, gradient_steps=4, batch_size=256),
     "64": training_dqn.dqn_config(num_envs=64, train_freq=4, gradient_steps=16, batch_size=256),
 }
-_ALL_THREE = {"sb3": 1.0, "sbx": 1.0, "lean_jax": 1.0}
-_FIRST_TWO = {"sb3": 1.0, "sbx": 1.0}
+_ALL_THREE = {"sb3": 1.0, "sb3_1_thread": 1.0, "sbx": 1.0, "lean_jax": 1.0}
+_FIRST_TWO = {"sb3": 1.0, "sb3_1_thread": 1.0, "sbx": 1.0}
 
 TRAINING = (
     Line(

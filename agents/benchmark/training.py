@@ -35,12 +35,12 @@ def against_nothing(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
 
 
 @contextmanager
-def against_stock(effort: Effort, config: PPOConfig) -> Iterator[Contest]:
-    """Training by PPO beside Stable-Baselines3's own PPO on the same accounts."""
+def against_stock(effort: Effort, config: PPOConfig, num_threads: int = ALL_THREADS) -> Iterator[Contest]:
+    """Training by PPO beside Stable-Baselines3's own PPO on the same accounts, on so many threads of torch."""
     yield Contest(
         subject=ppo(effort, config),
-        reference=_stock_ppo(effort, config),
-        reference_name="stable_baselines3.PPO on the same accounts",
+        reference=on_threads(_stock_ppo(effort, config), num_threads),
+        reference_name=f"stable_baselines3.PPO on the same accounts, threads: {num_threads}",
         config=account_hash(),
     )
 
@@ -83,7 +83,7 @@ def _stock_ppo(effort: Effort, config: PPOConfig) -> Run:
         policy_kwargs={"net_arch": list(config.net_arch), "activation_fn": nn.Tanh},
         device=effort.device,
     )
-    return on_threads(_frames(model, config, effort.num_rollouts), ALL_THREADS)
+    return _frames(model, config, effort.num_rollouts)
 
 
 def _products(effort: Effort, config: PPOConfig) -> Run:

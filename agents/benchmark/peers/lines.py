@@ -197,7 +197,11 @@ def ppo_lines(name: str, config: PPOConfig, least: dict[str, float]) -> tuple[Li
         **sizes,
     )
     contests: dict[str, tuple[str, Prepare]] = {
-        "sb3": ("stock Stable-Baselines3", partial(training.against_stock, config=config)),
+        "sb3": ("stock Stable-Baselines3, as it comes", partial(training.against_stock, config=config)),
+        "sb3_1_thread": (
+            "stock Stable-Baselines3 on one thread",
+            partial(training.against_stock, config=config, num_threads=1),
+        ),
         "sbx": ("sbx", _beside_ppo(config, sbx)),
         "lean_jax": ("a lean loop in JAX", _beside_ppo(config, lean)),
         "limit": ("its products of matrices alone", partial(training.against_products, config=config)),
@@ -225,7 +229,6 @@ def _users_line(name: str, about: str, num_envs: int, in_processes: bool) -> Lin
         "ppo",
         f"stable_baselines3.PPO with its defaults on Gym-Trading-Env {about}",
         is_timed=False,
-        library_threads=THREADS,
         num_envs=num_envs,
         in_processes=in_processes,
     )
