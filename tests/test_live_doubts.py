@@ -162,3 +162,35 @@ def test_an_order_that_never_arrived_is_absent_only_after_all_orders_were_listed
         play.is_in_order()
 
     Play({0: "0.1"}, [on(ORDER, {"action": "drop_request"}, nth=1)]).until((9, look))
+
+
+def test_a_list_that_is_not_answered_costs_no_reading_and_proves_nothing() -> None:
+    listing = "GET /fapi/v1/allOrders"
+
+    def look(play: Play) -> None:
+        lists = [asked for asked in play.stage.network.asked if asked.name == listing]
+        (absent,) = (since for since in play.state.tombstones.values())
+        assert [asked.num_arrivals for asked in lists[:3]] == [0, 0, 1]
+        assert absent > lists[2].sent_ms - MINUTE_MS // 60
+        assert not [text for text in play.stage.alerts if "could not be read" in text]
+        play.is_in_order()
+
+    broken = {"action": "status", "status": 500, "carried_out": False}
+    faults = [on(ORDER, {"action": "drop_request"}, nth=1), on(listing, broken, every=1, most=2)]
+    Play({0: "0.1"}, faults).until((9, look))
+
+
+def test_an_order_of_before_days_off_is_looked_for_in_a_day_that_may_be_asked_for() -> None:
+    desk = Desk()
+    desk.begin()
+    order = desk.order(open_="0.01")
+    planned = desk.now
+    desk.now += 9 * 24 * 60 * MINUTE_MS
+    desk.do(Started(t_ms=desk.now, epoch=2))
+    for _ in range(3):
+        desk.do(Queried(t_ms=desk.now, client_id=order.client_id, is_absent=True))
+    desk.now += 31_000
+    desk.do(TimerFired(t_ms=desk.now, name=f"query {order.client_id}"))
+    (wanted,) = sought(desk.state)
+    assert wanted.since_ms == planned - SKEW_MS
+    assert wanted.until_ms - wanted.since_ms == 24 * 60 * MINUTE_MS

@@ -254,9 +254,11 @@ class Calls:
         found: list[Row] = []
         searched: list[str] = []
         for client_id, since_ms, until_ms in sought:
-            page = await self._list(
-                "order.all", symbol=self._symbol, startTime=since_ms, endTime=until_ms, limit=MOST_ROWS
-            )
+            time = {"startTime": since_ms, "endTime": until_ms}
+            try:
+                page = await self._list("order.all", symbol=self._symbol, limit=MOST_ROWS, **time)
+            except UnreadableError:  # the account is known without it
+                continue
             found += [row for row in page if row.get("clientOrderId") == client_id]
             searched += [client_id] if len(page) < MOST_ROWS else []  # else there may be more of them
         return {"listed": found, "searched": searched}

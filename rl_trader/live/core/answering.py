@@ -28,7 +28,7 @@ from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.owning import note_order, note_trade
 from rl_trader.live.core.resting import take_back_rest, why_not_to_rest
 from rl_trader.live.core.settings import why_not_set_up, why_not_trading
-from rl_trader.live.core.state import State
+from rl_trader.live.core.state import DAY_MS, State
 from rl_trader.live.core.stopping import halt
 from rl_trader.live.core.tombstones import bury
 from rl_trader.live.core.words import IntentState, Purpose
@@ -246,11 +246,13 @@ def may_be_absent(state: State, intent: Intent) -> bool:
 
 def sought(state: State) -> list[Sought]:
     """Return the unknown orders that a reading of the account is to look for among all orders of their time."""
-    return [
-        Sought(intent.client_id, (intent.sent_ms or intent.planned_ms) - SKEW_MS, intent.fence_ms + SKEW_MS)
-        for intent in state.unknown()
-        if not intent.purpose.is_conditional and may_be_absent(state, intent)
-    ]
+    found = []
+    for intent in state.unknown():
+        if not intent.purpose.is_conditional and may_be_absent(state, intent):
+            since_ms = (intent.sent_ms or intent.planned_ms) - SKEW_MS
+            until_ms = min(intent.fence_ms + SKEW_MS, since_ms + DAY_MS)  # days off are longer than may be asked for
+            found.append(Sought(intent.client_id, since_ms, until_ms))
+    return found
 
 
 def settle_absent(state: State, snapshot: Snapshot, gate: Gate) -> list[Command]:
