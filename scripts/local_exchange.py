@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from rl_trader.local_exchange.assembly import Assembly, Setup
+    from rl_trader.local_exchange.engine.trader import Bnb
     from rl_trader.local_exchange.shells.feed import Followed
     from rl_trader.local_exchange.shells.http import HttpServer
 
@@ -67,6 +68,8 @@ def _parser() -> Parser:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any (default: %(default)s)")
     parser.add_argument("--accounts", default="main", help="names, with commas; each has a key (default: %(default)s)")
     parser.add_argument("--balance", default="10000", help="USDT of every account (default: %(default)s)")
+    parser.add_argument("--bnb", help="BNB of every account, for fees once it burns them (default: none)")
+    parser.add_argument("--bnb-price", help="USDT that a BNB is worth all the time; goes with --bnb")
     parser.add_argument(
         "--half-spread", type=float, default=0.0001, help="of the price, on each side (default: %(default)g)"
     )
@@ -132,6 +135,7 @@ def _setup(arguments: "Namespace") -> "Setup":
         balance = Decimal(arguments.balance)
     except InvalidOperation:
         raise ConfigError(f"--balance must be a number of USDT and is {arguments.balance!r}; correct it") from None
+    bnb = _bnb(arguments)
     has_market = arguments.data is not None or arguments.follow is not None
     if not has_market and (arguments.symbols or arguments.interval):
         raise ConfigError(
@@ -152,10 +156,26 @@ def _setup(arguments: "Namespace") -> "Setup":
         slippage=Slippage(half_spread=arguments.half_spread),
         accounts=tuple(_names(arguments.accounts)),
         balance=balance,
+        bnb=bnb,
         unsplit=UNSPLIT_BEFORE if arguments.old_paths else UNSPLIT_TODAY,
         unlisted_filters=tuple(arguments.leave_out_filter),
         seed=arguments.seed,
     )
+
+
+def _bnb(arguments: "Namespace") -> "Bnb | None":
+    from rl_trader.local_exchange.engine.trader import Bnb
+
+    texts = (arguments.bnb, arguments.bnb_price)
+    if texts == (None, None):
+        return None
+    try:
+        balance, price = (Decimal(text or "") for text in texts)
+    except InvalidOperation:
+        balance, price = Decimal(0), Decimal(0)
+    if not (balance.is_finite() and price.is_finite() and balance > 0 and price > 0):
+        raise ConfigError(f"--bnb and --bnb-price must both be positive numbers and are {texts}; give both or neither")
+    return Bnb(balance, price)
 
 
 def _followed(arguments: "Namespace") -> "Followed":

@@ -192,6 +192,7 @@ async def use_everything(rest: Rest, stage: FaultStage) -> None:
         ("income", {}),
         ("brackets", {"symbol": "BTCUSDT"}),
         ("commission", {"symbol": "BTCUSDT"}),
+        ("fee_burn", {}),
         ("multi_assets", {}),
         ("listen_key.start", {}),
         ("listen_key.extend", {}),

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from rl_trader.live.core.codec import encode
-from rl_trader.live.core.events import Event, FillSeen, IncomeSeen
+from rl_trader.live.core.events import USDT, Event, FillSeen, IncomeSeen
 from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.state import Change, Cleared, Latched, State
 from rl_trader.live.core.words import IntentState, Purpose
@@ -24,7 +24,6 @@ from rl_trader.live.journal.rows import (
     Row,
 )
 
-USDT: Final = "USDT"
 ORDER_TYPES: Final = {Purpose.STOP: "STOP_MARKET", Purpose.TAKE_PROFIT: "TAKE_PROFIT_MARKET"}
 
 
@@ -107,18 +106,26 @@ def _fill_rows(fill: FillSeen, event: Event, state: State) -> list[Row]:
         quantity=abs(fill.amount),
         price=fill.price,
         commission=fill.commission,
-        commission_asset=USDT,
+        commission_asset=fill.commission_asset,
         realized_pnl=fill.realized,
         time_ms=fill.t_ms,
         source=type(event).__name__,
     )
     key = f"trade:{state.conduct.symbol}:{fill.trade_id}"
     legs = (
-        ("wallet", fill.realized - fill.commission),
+        ("wallet", fill.realized - fill.fee),
         ("realized_pnl", -fill.realized),
-        ("commission", fill.commission),
+        ("commission", fill.fee),
     )
-    return [row, *_postings(key, legs, fill.t_ms)]
+    return [row, *_postings(key, legs, fill.t_ms), *_other_fee(key, fill)]
+
+
+def _other_fee(key: str, fill: FillSeen) -> list[Row]:
+    """Return the postings of a fee that was paid in another asset than the wallet's."""
+    if fill.commission_asset == USDT:
+        return []
+    legs = (("wallet", -fill.commission), ("commission", fill.commission))
+    return _postings(f"{key}:fee", legs, fill.t_ms, fill.commission_asset)
 
 
 def _income_rows(income: IncomeSeen, state: State) -> list[Row]:
@@ -135,8 +142,8 @@ def _income_rows(income: IncomeSeen, state: State) -> list[Row]:
     return [row, *_postings(key, legs, income.t_ms)]
 
 
-def _postings(key: str, legs: tuple[tuple[str, Decimal], ...], time_ms: int) -> list[Row]:
+def _postings(key: str, legs: tuple[tuple[str, Decimal], ...], time_ms: int, asset: str = USDT) -> list[Row]:
     return [
-        PostingRow(key=key, leg=number, account=account, asset=USDT, amount=amount, time_ms=time_ms)
+        PostingRow(key=key, leg=number, account=account, asset=asset, amount=amount, time_ms=time_ms)
         for number, (account, amount) in enumerate(legs)
     ]

@@ -132,6 +132,7 @@ def _order_events(data: Row, symbol: str) -> list[Event]:
                 price=number(order, "L"),
                 realized=number(order, "rp"),
                 commission=number(order, "n") if "n" in order else ZERO,
+                commission_asset=_text(order, "N") if "N" in order else _USDT,
             )
         )
     status, executed = _text(order, "X"), number(order, "z")
@@ -282,6 +283,7 @@ def fill_seen(row: Row) -> FillSeen:
         price=number(row, "price"),
         realized=number(row, "realizedPnl"),
         commission=number(row, "commission"),
+        commission_asset=_text(row, "commissionAsset") if "commissionAsset" in row else _USDT,
     )
 
 

@@ -18,6 +18,7 @@ from rl_trader.local_exchange.endpoints.own_keys import OWN_KEYS_ENDPOINTS
 from rl_trader.local_exchange.endpoints.private import PRIVATE_ENDPOINTS, PRIVATE_METHODS
 from rl_trader.local_exchange.endpoints.public import PUBLIC_ENDPOINTS, PUBLIC_METHODS
 from rl_trader.local_exchange.engine.exchange import Exchange
+from rl_trader.local_exchange.engine.trader import Bnb
 from rl_trader.local_exchange.market.live import STALE_AFTER_MS, LiveMarket
 from rl_trader.local_exchange.market.live_terms import Beginning
 from rl_trader.local_exchange.market.market import Market
@@ -64,6 +65,7 @@ class Setup:
     slippage: Slippage = field(default_factory=lambda: Slippage(half_spread=0.0001))
     accounts: tuple[str, ...] = ("main",)
     balance: Decimal = Decimal(10_000)  # USDT of every account
+    bnb: Bnb | None = None  # of every account, which pays fees by it; None charges its value in USDT
     insurance_fund: Decimal | None = None  # USDT; None never ends
     limits: LimitTerms = field(default_factory=LimitTerms)
     unsplit: frozenset[Category] = UNSPLIT_TODAY  # what stream addresses without a category carry
@@ -170,6 +172,8 @@ def _assemble(
         raise ConfigError("the exchange must have an account and none is named; name one")
     venue.to_next_open()
     keys = tuple(venue.open_account(name, setup.balance) for name in setup.accounts)
+    for name in setup.accounts:
+        venue.trader(name).bnb = setup.bnb
     return Assembly(venue, Dispatcher(endpoints, venue), WsApi(METHODS, venue), keys, setup.unsplit)
 
 

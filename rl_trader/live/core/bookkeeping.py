@@ -43,7 +43,7 @@ def book_fill(state: State, fill: FillSeen) -> Intent | None:
         return None
     state.changes.append(fill)
     books.trade_ids.add(fill.trade_id)
-    books.booked += fill.realized - fill.commission
+    books.booked += fill.realized - fill.fee
     books.filled += fill.amount
     if state.now_ms // DAY_MS != state.day:
         state.day, state.traded_today = state.now_ms // DAY_MS, ZERO

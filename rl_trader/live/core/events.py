@@ -7,8 +7,11 @@ on the exchange's clock.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from rl_trader.live.core.caps import Caps
+
+USDT: Final = "USDT"  # the wallet's asset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,12 @@ class FillSeen:
     price: Decimal
     realized: Decimal
     commission: Decimal  # positive where it was paid
+    commission_asset: str = USDT
+
+    @property
+    def fee(self) -> Decimal:
+        """What the wallet of USDT has paid; fees in BNB are taken from BNB of the account, and not from it."""
+        return self.commission if self.commission_asset == USDT else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

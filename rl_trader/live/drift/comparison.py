@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rl_trader.ledger import Account
 from rl_trader.live.core.bookkeeping import TRANSFERS
+from rl_trader.live.core.events import USDT
 from rl_trader.live.drift.archive import open_times
 from rl_trader.live.drift.pricing import Priced, Pricer
 from rl_trader.live.drift.steps import Step, Trade
@@ -52,7 +53,7 @@ class BarDrift:
 
     open_ms: int
     decisions: Decisions | None  # upon the bar before; None where nothing was decided, or nothing can be compared
-    wallet: Decimal  # at the bar's close
+    wallet: Decimal  # at the bar's close, less what fees in BNB were worth, which the simulation pays in USDT
     equity: Decimal  # likewise
     fees: Decimal
     funding: Decimal
@@ -95,6 +96,7 @@ class Comparison:
         self._observed: ObservedMarket | None = None
         self._simulated: OneAccount | None = None
         self._reached: _Reached | None = None  # where it stands
+        self._in_bnb = Decimal(0)  # USDT: value of the fees that the live account has paid in BNB since both were equal
 
     def take(self, step: Step, observed: ObservedMarket | None) -> BarDrift:
         """Compare one step.
@@ -110,7 +112,7 @@ class Comparison:
         simulated = self._on(observed)
         row = int(np.searchsorted(open_times(observed), step.before.bar_open_ms))
         if reached is None or reached.open_ms != step.before.bar_open_ms:
-            reached = self._live(step)
+            reached, self._in_bnb = self._live(step), Decimal(0)
         simulated.go_on_from(reached.account, row, reached.bars_held)
         simulated.memory = reached.memory
         decisions = self._decisions(simulated, step, row)
@@ -156,12 +158,16 @@ class Comparison:
 
     def _drift(self, step: Step, decisions: Decisions | None, simulated: OneAccount | None) -> BarDrift:
         after = step.after
+        self._in_bnb += sum(
+            (self._pricer.fee(trade) for trade in step.trades if trade.fill.commission_asset != USDT), Decimal(0)
+        )
+        wallet = after.wallet_balance - self._in_bnb
         return BarDrift(
             open_ms=after.bar_open_ms,
             decisions=decisions,
-            wallet=after.wallet_balance,
-            equity=after.wallet_balance + after.amount * (after.mark_close - after.entry_price),
-            fees=-sum((trade.fill.commission for trade in step.trades), Decimal(0)),
+            wallet=wallet,
+            equity=wallet + after.amount * (after.mark_close - after.entry_price),
+            fees=-sum((self._pricer.fee(trade) for trade in step.trades), Decimal(0)),
             funding=step.income_of(FUNDING),
             simulated_wallet=None if simulated is None else _in_units(simulated.account.wallet_balance),
             simulated_equity=None if simulated is None else _in_units(simulated.margin_balance),

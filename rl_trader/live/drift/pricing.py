@@ -14,6 +14,7 @@ import numpy as np
 
 from rl_trader.fills import market_price
 from rl_trader.kernels import records
+from rl_trader.live.core.events import USDT
 from rl_trader.live.core.words import Purpose
 from rl_trader.live.drift.steps import Trade
 from rl_trader.live.policy.deployment import Deployment
@@ -32,7 +33,7 @@ class Priced:
     purpose: str  # of its order; empty where that is not known
     amount: Decimal
     price: Decimal
-    commission: Decimal
+    commission: Decimal  # USDT; of a fee in BNB, its value by the run's own rate
     simulated: Decimal | None  # price; None where the simulation has none
 
     @property
@@ -70,9 +71,18 @@ class Pricer:
             purpose="" if trade.order is None else trade.order.purpose,
             amount=trade.amount,
             price=trade.fill.price,
-            commission=trade.fill.commission,
+            commission=self.fee(trade),
             simulated=None if bar is None else self._simulated(trade, bar),
         )
+
+    def fee(self, trade: Trade) -> Decimal:
+        """Return what a trade has cost in USDT; a fee in BNB counts with what the run's rate says that it is worth."""
+        fill = trade.fill
+        if fill.commission_asset == USDT:
+            return fill.commission
+        is_maker = trade.order is not None and trade.order.price is not None
+        rate = Decimal(repr(self._costs.maker_fee if is_maker else self._costs.taker_fee))
+        return (fill.quantity * fill.price * rate).quantize(Decimal("1e-8"))
 
     def _simulated(self, trade: Trade, bar: np.void) -> Decimal | None:
         order = trade.order

@@ -251,6 +251,7 @@ _ALL: Final = (
     _asks("income", "income", "fapiPrivateGetIncome", 30, _is_list),
     _asks("brackets", "leverageBracket", "fapiPrivateGetLeverageBracket", 1, _is_list_or_entry),
     _asks("commission", "commissionRate", "fapiPrivateGetCommissionRate", 20, _with("takerCommissionRate")),
+    _asks("fee_burn", "feeBurn", "fapiPrivateGetFeeBurn", 30, _with("feeBurn")),
     _asks("multi_assets", "multiAssetsMargin", "fapiPrivateGetMultiAssetsMargin", 30, _with("multiAssetsMargin")),
     _asks("position_mode", "positionSide/dual", "fapiPrivateGetPositionSideDual", 30, _with("dualSidePosition")),
     _changes(

@@ -21,7 +21,7 @@ from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.preflight.caps import compare_caps
 from rl_trader.live.preflight.clocks import compare_clocks
 from rl_trader.live.preflight.finding import Finding
-from rl_trader.live.preflight.terms import check_brackets, check_fees, check_symbol, steps_of
+from rl_trader.live.preflight.terms import check_brackets, check_fee_burn, check_fees, check_symbol, steps_of
 from rl_trader.live.reading import number
 from rl_trader.trading import smallest_order
 
@@ -174,7 +174,8 @@ class Preflight:
 
     async def _fees(self) -> list[Finding]:
         row = cast("Row", await self._ask("commission", symbol=self._deployment.symbol))
-        return check_fees(row, self._deployment.terms)
+        burn = cast("Row", await self._ask("fee_burn"))
+        return [*check_fees(row, self._deployment.terms), check_fee_burn(burn, self._deployment.trading)]
 
     async def _balance(self) -> list[Finding]:
         rows = cast("Sequence[Row]", await self._ask("balances"))

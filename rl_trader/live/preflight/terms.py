@@ -5,14 +5,17 @@ Money in USDT.
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rl_trader.brackets import Bracket
+from rl_trader.config import TradingConfig
 from rl_trader.contract_terms import ContractTerms
 from rl_trader.live.preflight.finding import Finding
-from rl_trader.live.reading import number, whole
+from rl_trader.live.reading import UnreadableError, number, whole
 
 Row = Mapping[str, Any]
+
+_PAID_IN: Final = {False: "USDT", True: "BNB"}
 
 
 class Step(NamedTuple):
@@ -62,6 +65,20 @@ def check_fees(row: Row, terms: ContractTerms) -> list[Finding]:
         ("the maker fee", terms.maker_fee, number(row, "makerCommissionRate")),
     )
     return [_compared(name, Decimal(repr(trained)), today) for name, trained, today in pairs]
+
+
+def check_fee_burn(row: Row, trading: TradingConfig) -> Finding:
+    """Return whether the account pays its fees in what the run was trained to pay them in.
+
+    Raises:
+        UnreadableError: If it is not said.
+    """
+    if not isinstance(row.get("feeBurn"), bool):
+        raise UnreadableError("feeBurn must be true or false and is not")
+    found, wanted = (_PAID_IN[in_bnb] for in_bnb in (row["feeBurn"], trading.fees_in_bnb))
+    if found == wanted:
+        return Finding("ok", f"fees are paid in {found}")
+    return Finding("note", f"fees are paid in {found}, and in {wanted} in training; change it at the exchange")
 
 
 def steps_of(rows: Sequence[Row], symbol: str) -> tuple[Step, ...]:

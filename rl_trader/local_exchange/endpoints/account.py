@@ -28,7 +28,7 @@ from rl_trader.local_exchange.endpoints.positions import (
     rows_of,
 )
 from rl_trader.local_exchange.engine.placing import made_up_id
-from rl_trader.local_exchange.engine.trader import Trader
+from rl_trader.local_exchange.engine.trader import BNB, Trader
 from rl_trader.local_exchange.engine.views import available_balance
 from rl_trader.local_exchange.protocol.endpoint import Call, Endpoint, Parameter, Security, Weight
 from rl_trader.local_exchange.wire import money_text
@@ -117,19 +117,25 @@ def account_status(call: Call) -> Answer:
 def balance(call: Call) -> list[Answer]:
     """Answer ``GET /fapi/v3/balance``, the older ones of v2 and v1, and ``account.balance``."""
     sums = sums_of(call, rows_of(call))
-    return [
-        {
-            "accountAlias": made_up_id(call.trader.name, 0)[:_ALIAS_LENGTH],
-            "asset": USDT,
-            "balance": money_text(sums.wallet),
-            "crossWalletBalance": money_text(sums.cross_wallet),
-            "crossUnPnl": money_text(sums.cross_unrealized),
-            "availableBalance": money_text(sums.available),
-            "maxWithdrawAmount": money_text(sums.withdrawable),
-            "marginAvailable": True,
-            "updateTime": sums.updated_ms,
-        }
-    ]
+    usdt = {
+        "accountAlias": made_up_id(call.trader.name, 0)[:_ALIAS_LENGTH],
+        "asset": USDT,
+        "balance": money_text(sums.wallet),
+        "crossWalletBalance": money_text(sums.cross_wallet),
+        "crossUnPnl": money_text(sums.cross_unrealized),
+        "availableBalance": money_text(sums.available),
+        "maxWithdrawAmount": money_text(sums.withdrawable),
+        "marginAvailable": True,
+        "updateTime": sums.updated_ms,
+    }
+    bnb = call.trader.bnb
+    return [usdt] if bnb is None else [usdt, usdt | _all_free(bnb.balance)]
+
+
+def _all_free(balance: Decimal) -> Answer:
+    """Return what is told of BNB, which is no margin in the single-asset mode and pays fees alone."""
+    names = ("balance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount")
+    return {"asset": BNB, **dict.fromkeys(names, money_text(balance)), "crossUnPnl": money_text(ZERO)}
 
 
 def account_config(call: Call) -> Answer:

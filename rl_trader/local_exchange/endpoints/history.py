@@ -82,7 +82,7 @@ def _trade(call: Call, fill: Fill) -> Answer:
     return {
         "buyer": fill.side is Side.BUY,
         "commission": money_text(fill.commission),
-        "commissionAsset": USDT,
+        "commissionAsset": fill.commission_asset,
         "id": fill.trade_id,
         "maker": fill.is_maker,
         "orderId": fill.order_id,
@@ -115,7 +115,7 @@ def income(call: Call) -> list[Answer]:
             "symbol": line.symbol,
             "incomeType": line.type,
             "income": money_text(line.amount),
-            "asset": USDT,
+            "asset": line.asset,
             "info": line.type,
             "time": line.time_ms,
             "tranId": line.tran_id,

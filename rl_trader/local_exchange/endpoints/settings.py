@@ -89,7 +89,7 @@ def fee_burn(call: Call) -> Answer:
 
 
 def change_fee_burn(call: Call) -> Answer:
-    """Answer ``POST /fapi/v1/feeBurn``; BNB is taken to be there, so that only the discount is seen."""
+    """Answer ``POST /fapi/v1/feeBurn``; an account without BNB of its own is charged its value in USDT."""
     call.trader.burns_bnb = call.truth("feeBurn")
     return dict(SUCCESS)
 

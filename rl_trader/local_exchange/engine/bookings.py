@@ -9,7 +9,7 @@ from rl_trader.local_exchange.books.money import ZERO, exact
 from rl_trader.local_exchange.engine.events import AccountUpdate, AlgoUpdate, OrderUpdate, WalletState
 from rl_trader.local_exchange.engine.orders import AlgoOrder, Fill, Order
 from rl_trader.local_exchange.engine.state import State
-from rl_trader.local_exchange.engine.trader import Trader
+from rl_trader.local_exchange.engine.trader import BNB, USDT, Trader
 from rl_trader.local_exchange.engine.views import open_notional, position_state, wallet_state
 from rl_trader.local_exchange.engine.words import (
     AlgoStatus,
@@ -77,11 +77,28 @@ def book_trade(
     """
     quotes, slot = state.quotes[order.symbol], trader.slot_of(order)
     held, signed = trader.position(slot).amount, order.side.sign * amount
-    rate = trader.fee_rate(quotes, is_maker=is_maker) if rate is None else rate
-    lines = trader.books.fill(slot, signed, price, rate) + trader.books.cover_shortfall(slot)
+    paid = None
+    if rate is None:
+        rate = trader.fee_rate(quotes, is_maker=is_maker)
+        paid = trader.pay_in_bnb(amount * price * rate)
+        if paid is None and trader.bnb is not None:  # not enough of it
+            rate = trader.listed_rate(quotes, is_maker=is_maker)
+    lines = trader.books.fill(slot, signed, price, rate if paid is None else ZERO)
+    if paid is not None:
+        lines = tuple(line for line in lines if line.kind is not IncomeKind.COMMISSION)
+    lines += trader.books.cover_shortfall(slot)
     settle_with_fund(state, lines)
     return note_trade(
-        state, trader, order, lines, amount=amount, price=price, trade_id=trade_id, is_maker=is_maker, held=held
+        state,
+        trader,
+        order,
+        lines,
+        amount=amount,
+        price=price,
+        trade_id=trade_id,
+        is_maker=is_maker,
+        held=held,
+        paid=paid,
     )
 
 
@@ -96,8 +113,22 @@ def note_trade(
     trade_id: int,
     is_maker: bool,
     held: Decimal,
+    paid: Decimal | None = None,
 ) -> Fill:
-    """Note on an order, and tell, a trade that the books have booked; ``held`` is the position before it."""
+    """Note on an order, and tell, a trade that the books have booked.
+
+    Args:
+        state: Of the exchange.
+        trader: Whose order.
+        order: Changed.
+        lines: That the books have booked.
+        amount: Base asset, positive.
+        price: At which.
+        trade_id: Number of the trade.
+        is_maker: Whether the order rested.
+        held: Position before it.
+        paid: Fee in BNB; None where the books have it.
+    """
     slot = trader.slot_of(order)
     realized = sum((line.amount for line in lines if line.kind is IncomeKind.REALIZED_PNL), ZERO)
     commission = -sum((line.amount for line in lines if line.kind is IncomeKind.COMMISSION), ZERO)
@@ -113,12 +144,15 @@ def note_trade(
         price=price,
         amount=amount,
         realized=realized,
-        commission=commission,
+        commission=commission if paid is None else paid,
         is_maker=is_maker,
         time_ms=state.now_ms,
+        commission_asset=USDT if paid is None else BNB,
     )
     trader.fills.append(fill)
     trader.note_income(lines, order.symbol, state.now_ms, trade_id)
+    if paid is not None:
+        trader.note_bnb(paid, order.symbol, state.now_ms, trade_id)
     order.executed += amount
     order.quote += amount * price
     order.update_ms = state.now_ms

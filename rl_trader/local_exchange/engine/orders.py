@@ -156,9 +156,10 @@ class Fill(NamedTuple):
     price: Decimal
     amount: Decimal
     realized: Decimal  # USDT, without the commission
-    commission: Decimal  # USDT, positive where it was paid
+    commission: Decimal  # positive where it was paid
     is_maker: bool
     time_ms: int
+    commission_asset: str = "USDT"
 
 
 class Amendment(NamedTuple):
@@ -196,3 +197,4 @@ class Income(NamedTuple):
     time_ms: int
     trade_id: int | None  # that it belongs to
     before_rounding: Decimal  # USDT; the amount before it was rounded to 1e-8
+    asset: str = "USDT"

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from rl_trader.local_exchange.books.account import Account
 from rl_trader.local_exchange.books.income import IncomeKind, IncomeLine
-from rl_trader.local_exchange.books.money import ZERO
+from rl_trader.local_exchange.books.money import ZERO, booked
 from rl_trader.local_exchange.books.positions import MarginMode, Position, SymbolSetting
 from rl_trader.local_exchange.books.terms import SymbolTerms
 from rl_trader.local_exchange.engine.events import UserEvent
@@ -21,6 +21,8 @@ from rl_trader.local_exchange.engine.quotes import Quotes
 from rl_trader.local_exchange.engine.words import PositionSide
 
 DEFAULT_LEVERAGE: Final = 20  # the exchange's for a symbol that was never set
+USDT: Final = "USDT"
+BNB: Final = "BNB"
 TRANSFER: Final = "TRANSFER"
 INSURANCE_CLEAR: Final = "INSURANCE_CLEAR"
 
@@ -33,6 +35,13 @@ _INCOME_TYPES: Final = {  # the books' kinds that the exchange has no type of it
 def slot_name(symbol: str, side: PositionSide) -> str:
     """Return the name under which the books keep a position."""
     return symbol if side is PositionSide.BOTH else f"{symbol}:{side}"
+
+
+class Bnb(NamedTuple):
+    """What an account has to pay its fees with."""
+
+    balance: Decimal  # BNB
+    price: Decimal  # USDT of one
 
 
 class Trader:
@@ -50,6 +59,7 @@ class Trader:
         self.is_hedged = False  # two positions a symbol
         self.is_multi_assets = False
         self.burns_bnb = False  # whether fees are charged with the discount for BNB
+        self.bnb: Bnb | None = None  # that pays them; None lets the wallet of USDT pay what the BNB would be worth
         self.orders: dict[int, Order] = {}  # every one, also the finished ones
         self.open_orders: dict[int, Order] = {}
         self.algo_orders: dict[int, AlgoOrder] = {}
@@ -118,8 +128,26 @@ class Trader:
 
     def fee_rate(self, quotes: Quotes, *, is_maker: bool) -> Decimal:
         """Return the fraction of a notional that a trade costs."""
-        rate = quotes.terms.maker_fee if is_maker else quotes.terms.taker_fee
+        rate = self.listed_rate(quotes, is_maker=is_maker)
         return rate * (1 - Decimal(repr(quotes.contract.bnb_discount))) if self.burns_bnb else rate
+
+    def listed_rate(self, quotes: Quotes, *, is_maker: bool) -> Decimal:
+        """Return the same without the discount for BNB."""
+        return quotes.terms.maker_fee if is_maker else quotes.terms.taker_fee
+
+    def pay_in_bnb(self, fee: Decimal) -> Decimal | None:
+        """Take a fee from the account's BNB, and return how much of it; None where it has none for that.
+
+        Args:
+            fee: USDT, with the discount.
+        """
+        if not self.burns_bnb or self.bnb is None:
+            return None
+        paid = booked(fee / self.bnb.price)
+        if paid > self.bnb.balance:
+            return None
+        self.bnb = self.bnb._replace(balance=self.bnb.balance - paid)
+        return paid
 
     @property
     def cross_wallet(self) -> Decimal:
@@ -162,3 +190,8 @@ class Trader:
             kind = _INCOME_TYPES.get(line.kind, line.kind.value)
             number = len(self.income) + 1
             self.income.append(Income(number, symbol, kind, line.amount, time_ms, trade_id, line.before_rounding))
+
+    def note_bnb(self, paid: Decimal, symbol: str, time_ms: int, trade_id: int) -> None:
+        """Keep a fee that was paid in BNB."""
+        kind, number = IncomeKind.COMMISSION.value, len(self.income) + 1
+        self.income.append(Income(number, symbol, kind, -paid, time_ms, trade_id, -paid, BNB))

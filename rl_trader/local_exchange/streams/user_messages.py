@@ -125,7 +125,7 @@ def _fill_fields(event: OrderUpdate, contract: ContractTerms) -> Payload:
     return {
         "l": amount_text(fill.amount, contract),
         "L": price_text(fill.price, contract),
-        "N": MARGIN_ASSET,
+        "N": fill.commission_asset,
         "n": _money(fill.commission),
         "T": fill.time_ms,
         "t": fill.trade_id,
