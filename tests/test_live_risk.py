@@ -395,7 +395,7 @@ def written(folder: Path, **changes: Any) -> Path:
 
 
 def test_caps_come_out_of_their_file_as_they_are_written(tmp_path: Path) -> None:
-    caps, digest = load_caps(written(tmp_path))
+    caps, digest, _ = load_caps(written(tmp_path))
     assert caps == CAPS
     assert load_caps(written(tmp_path)).sha256 == digest
     other = load_caps(written(tmp_path, max_leverage="3.5"))
