@@ -212,6 +212,18 @@ def test_a_limit_is_asked_for_about_what_rests_and_what_is_held() -> None:
     assert not goes(desk.want(open_="0.006"))
 
 
+def test_what_may_still_come_of_an_entry_counts_as_if_it_were_held() -> None:
+    desk = CappedDesk(max_position_notional=D(1_000))
+    desk.begin()
+    orders = desk.want(open_="0.015")
+    assert isinstance(orders, list)
+    desk.send(orders[0])
+    desk.answer(orders[0], status="NEW")
+    second = replace(orders[0], client_id="rlt1-another-1", amount=D("0.006"))
+    assert "may become 1050" in (gate_of(TERMS)(desk.state, second) or "")
+    assert gate_of(TERMS)(desk.state, replace(second, amount=D("0.005"))) is None
+
+
 def test_the_turnover_of_the_day_counts_what_was_traded() -> None:
     desk = CappedDesk(turnover_per_day=D(1_400))
     desk.begin()
