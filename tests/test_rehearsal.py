@@ -37,7 +37,12 @@ REPO = Path(__file__).parents[1]
 D = Decimal
 RECORD_SEED = 5  # from which on a record is searched
 NUM_SEEDS, AT_ONCE = 50, 10
-RARE = ("I5 only out after a stop", "I5 the day's loss", "I11 silent while banned")  # asked, but not in any ten seeds
+RARE = (
+    "I5 only out after a stop",
+    "I5 the day's loss",
+    "I5 a lost day",
+    "I11 silent while banned",
+)  # asked, but not in any ten seeds
 # Seeds in which the bug shows; of a changed plan others are searched with `python -m scripts.faults --self-test`.
 BUG_SEEDS = {
     "an order is asked for once and sent again": 2,
@@ -173,6 +178,7 @@ def damaged(record: Record, name: str) -> dict[str, Any]:
         "I4 within the caps at worst": {"max_leverage": D("0.001")},
         "I5 only out after a stop": {"stops": [(before, "KILL")]},
         "I5 the day's loss": {"state": with_other_day(state)},
+        "I5 a lost day": {"max_daily_loss": D(-1)},
         "I6 no turn in one order": {"fills": [record.fills[0]._replace(amount=D(9)), *record.fills[1:]]},
         "I7 nowhere else": {"asked": [replace(asked, origin="https://fapi.binance.com")]},
         "I8 decided once": {"lines": [*lines[: decided + 1], *lines[decided:]]},

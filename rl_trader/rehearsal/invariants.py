@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from rl_trader.rehearsal import boundary, convergence, exposure, observing, safety
-from rl_trader.rehearsal.day import day_opening
+from rl_trader.rehearsal.day import day_opening, lost_day
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.tally import Breach, Tally
 
@@ -21,6 +21,7 @@ CHECKERS: Final[Mapping[str, Checker]] = {
     "I4 within the caps at worst": exposure.within_caps_at_worst,
     "I5 only out after a stop": safety.only_out_after_a_stop,
     "I5 the day's loss": day_opening,
+    "I5 a lost day": lost_day,
     "I6 no turn in one order": safety.no_turn_in_one_order,
     "I7 nowhere else": boundary.nowhere_else,
     "I8 decided once": safety.decided_once,

@@ -6,6 +6,7 @@ faults are those of a plan file of the local exchange (docs/faults.md). Times in
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from random import Random
 from typing import Final
 
@@ -15,9 +16,12 @@ from rl_trader.rehearsal.market_line import Silence
 from rl_trader.rehearsal.minutes import BAR_MS, START_MS
 from rl_trader.rehearsal.network import Conditions
 from rl_trader.rehearsal.operator import Wish
+from rl_trader.rehearsal.policies import CAPS
 
 QUIET_BARS: Final = 14  # at the end, without faults
 RESTS_EVERY: Final = 5  # seeds, of which in one the policy wants limit orders
+LOSES_EVERY: Final = 10  # seeds, of which in one little may be lost in a day
+LITTLE_LOSS: Final = Decimal("0.004")  # of the equity
 CALM: Final = "calm"  # begins the names of what ends the faults
 POLLS_MS: Final = (15_000, 30_000, 30_000, 30_000)
 
@@ -99,6 +103,7 @@ class Plan:
     has_take_profit: bool
     conditions: Conditions
     rests_orders: bool = False  # whether the policy wants limit orders
+    max_daily_loss: Decimal = CAPS.max_daily_loss  # of the day's opening equity
 
     @property
     def end_ms(self) -> int:
@@ -146,6 +151,7 @@ def draw_plan(seed: int, num_bars: int) -> Plan:
             seed=seed,
         ),
         rests_orders=seed % RESTS_EVERY == RESTS_EVERY - 1,
+        max_daily_loss=LITTLE_LOSS if seed % LOSES_EVERY == LOSES_EVERY - 3 else CAPS.max_daily_loss,
     )
 
 

@@ -48,6 +48,7 @@ class Record:
     gate: Gate
     cap: Decimal  # USDT, of the position
     max_leverage: Decimal
+    max_daily_loss: Decimal  # of the equity at 00:00 UTC
     lines: Sequence[str]  # of the journal
     keys: Mapping[tuple[object, ...], int]  # how often a natural key was journalled
     booked: Mapping[str, Decimal]  # by account of the double entries

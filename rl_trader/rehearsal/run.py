@@ -3,7 +3,7 @@
 import asyncio
 import traceback
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
@@ -94,6 +94,7 @@ class Rehearsal:
             network=Network(self._assembly, clock, self._faults, plan.conditions),
             line=self._line,
             operator=self._operator,
+            caps=replace(CAPS, max_daily_loss=plan.max_daily_loss),
         )
 
     def _hear(self, happening: Happening) -> None:
@@ -143,6 +144,7 @@ class Rehearsal:
             origin=ADDRESS,
             secrets=stage.secrets,
             faulty_ms=self._faulty_ms(),
+            max_daily_loss=self.plan.max_daily_loss,
             lines=tuple(stage.journal.lines),
             keys=stage.journal.keys,
             booked=stage.journal.booked,

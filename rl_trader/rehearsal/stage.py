@@ -16,6 +16,7 @@ from typing import Any, Final
 from rl_trader.live.bans import banned
 from rl_trader.live.calls import Calls
 from rl_trader.live.clock_keeping import keep_clock
+from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.deciding import Gate
 from rl_trader.live.core.events import BarClosed, Decided, Event, Started
@@ -62,6 +63,7 @@ class Stage:
         network: To the exchange; None loses nothing and takes no time.
         line: What the trader is told of the market; None is everything at once.
         operator: The person beside it; None does nothing.
+        caps: The operator's.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Stage:
         network: Network | None = None,
         line: MarketLine | None = None,
         operator: Operator | None = None,
+        caps: Caps = CAPS,
     ) -> None:
         self.venue = assembly.venue
         self.hazards = hazards or Hazards(self._now)
@@ -86,7 +89,7 @@ class Stage:
         self.is_user_stream_up = False
         self._conduct, self._decide, self._gate = conduct, decide, gate
         self._line = line or MarketLine(self.venue, conduct.symbol)
-        self._operator = operator or Operator()
+        self._operator, self._caps = operator or Operator(), caps
         self._timers = VirtualTimers(self._now())
         self._clock = VirtualClock(self._now())
         self._dialer = MemoryDialer(self.network.streams, self.venue.session_ms, self.hazards)
@@ -135,7 +138,7 @@ class Stage:
         self._rest.budget = Budget(banned_until_ms=self.trader.core.state.banned_until_ms)
         await self.trader.__aenter__()
         self._line.begin()
-        self._happen(Started(t_ms=self._now(), epoch=self.epoch, caps=CAPS))
+        self._happen(Started(t_ms=self._now(), epoch=self.epoch, caps=self._caps))
         self._stream = user_stream(self._dialer, self._rest, self._take_account, self._clock, self.epoch)
         works = (self._stream.run(), self.trader.watch(), keep_clock(self._rest, self._clock))
         self._tasks = [asyncio.create_task(work) for work in works]

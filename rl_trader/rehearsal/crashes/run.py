@@ -146,6 +146,7 @@ class Play:
             conduct=self._conduct,
             gate=self._gate,
             cap=CAP,
+            max_daily_loss=CAPS.max_daily_loss,
             max_leverage=CAPS.max_leverage,
             lines=tuple(memory.lines),
             keys=memory.keys,
