@@ -23,6 +23,7 @@ from rl_trader.live.core.events import (
     Snapshot,
     Started,
     StopAsked,
+    SymbolSeen,
 )
 from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.intents import Intent
@@ -393,3 +394,43 @@ def test_a_limit_order_is_held_against_the_mark_price_by_its_own_price() -> None
             limit_price=D(price),
         )
         assert bool(places(desk.do(event))) == is_let
+
+
+# Today's filters
+
+
+def told(desk: CappedDesk, **filters: Any) -> list[Any]:
+    """Let the exchange tell the symbol's filters: those of training, but for what is given."""
+    usual = {
+        "tick_size": TERMS.tick_size,
+        "step_size": TERMS.step_size,
+        "min_notional": D(repr(TERMS.min_notional)),
+        "min_quantity": TERMS.min_quantity,
+        "max_quantity": TERMS.max_quantity,
+    }
+    event = SymbolSeen(t_ms=desk.now, status="TRADING", **(usual | filters))
+    return desk.do(decode_event("SymbolSeen", encode(event)))
+
+
+def test_an_exit_in_the_steps_of_today_goes_where_those_of_training_were_coarser() -> None:
+    desk = CappedDesk()
+    desk.begin("0.0125")
+    told(desk, step_size=D("0.0001"), min_quantity=D("0.0001"))
+    orders = desk.want(reduce="-0.0125")
+    assert not isinstance(orders, str), orders
+    assert [order.amount for order in orders] == [D("-0.0125")]
+
+
+def test_an_order_of_more_than_the_exchange_takes_today_does_not_go() -> None:
+    desk = CappedDesk()
+    desk.begin()
+    told(desk, max_quantity=D("0.01"))
+    assert "from 0.001 to 0.01, was 0.02" in str(desk.want(open_="0.02"))
+    assert goes(desk.want(open_="0.01"))
+
+
+def test_what_cannot_be_closed_in_the_steps_of_today_is_told_once() -> None:
+    desk = CappedDesk()
+    desk.begin("0.015")
+    assert "0.005 of BTCUSDT are no whole step of 0.01" in alerts(told(desk, step_size=D("0.01")))
+    assert "no whole step" not in alerts(told(desk, step_size=D("0.01")))

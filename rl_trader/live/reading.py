@@ -235,6 +235,7 @@ def symbol_seen(t_ms: int, symbol: str, rows: Iterable[Row]) -> SymbolSeen:
         step_size=number(filters.get("MARKET_LOT_SIZE", {}), "stepSize"),
         min_notional=number(filters.get("MIN_NOTIONAL", {}), "notional"),
         max_quantity=number(filters.get("MARKET_LOT_SIZE", {}), "maxQty"),
+        min_quantity=number(filters.get("MARKET_LOT_SIZE", {}), "minQty"),
     )
 
 

@@ -235,6 +235,7 @@ class SymbolSeen:
     step_size: Decimal  # of market orders
     min_notional: Decimal
     max_quantity: Decimal | None = None  # of a market order; None was not told
+    min_quantity: Decimal | None = None  # likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,12 @@
 """The risk gate, asked about the core's orders; what it looks at is read off the state."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from rl_trader.contract_terms import ContractTerms
-from rl_trader.errors import ConfigError
+from rl_trader.errors import ConfigError, ContractError
 from rl_trader.live.core.deciding import Gate
+from rl_trader.live.core.events import SymbolSeen
 from rl_trader.live.core.intents import ZERO, Intent
 from rl_trader.live.core.risk import RiskGate, RiskOrder, RiskView
 from rl_trader.live.core.state import State
@@ -16,7 +18,7 @@ def gate_of(terms: ContractTerms) -> Gate:
     """Return the core's gate; the caps are those that were journalled, so that a replay of the journal asks the same.
 
     Args:
-        terms: Of the symbol.
+        terms: Of the symbol, in training; filters that the exchange has told since go before.
     """
 
     def ask(state: State, intent: Intent) -> str | None:
@@ -34,10 +36,26 @@ def gate_of(terms: ContractTerms) -> Gate:
     return ask
 
 
+def _today(terms: ContractTerms, told: SymbolSeen | None) -> ContractTerms:
+    """Return terms with the filters of market orders and prices as the exchange has told them."""
+    if told is None:
+        return terms
+    try:
+        return replace(
+            terms,
+            tick_size=told.tick_size,
+            step_size=told.step_size,
+            min_quantity=terms.min_quantity if told.min_quantity is None else told.min_quantity,
+            max_quantity=terms.max_quantity if told.max_quantity is None else told.max_quantity,
+        )
+    except ContractError:  # what was told cannot be
+        return terms
+
+
 def _view(state: State, terms: ContractTerms) -> RiskView:
     return RiskView(
         now_ms=state.now_ms,
-        terms=terms,
+        terms=_today(terms, state.symbol),
         stop=state.stop_kind,
         armed_until_ms=state.armed_until_ms,
         banned_until_ms=state.banned_until_ms,

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 from rl_trader.live.core.commands import Alert, Command, ReadSettings, ReadSymbol, SetTimer
 from rl_trader.live.core.events import SettingsSeen, SymbolSeen
+from rl_trader.live.core.intents import ZERO
 from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
 
@@ -68,6 +69,12 @@ def see_symbol(state: State, event: SymbolSeen) -> list[Command]:
         was, is_now = getattr(before, name, None), getattr(event, name)
         if was is not None and was != is_now:
             commands.append(Alert(f"{name} of {state.conduct.symbol} is {is_now} now and was {was}"))
+    left = state.books.amount % event.step_size if event.step_size > 0 else ZERO
+    if left and (before is None or before.step_size != event.step_size):
+        text = (
+            f"{left} of {state.conduct.symbol} are no whole step of {event.step_size} and cannot be closed by an order"
+        )
+        commands.append(Alert(f"{text}; close them at the exchange by hand"))
     if not is_trading(state):
         commands.append(SetTimer("symbol", state.conduct.settings_ms))
     return commands
