@@ -135,7 +135,7 @@ def test_an_unknown_limit_order_is_over_only_after_all_that_rests_was_cancelled(
     assert desk.state.intents[entry.client_id].state is IntentState.UNKNOWN
     desk.now += 100
     assert CancelAll() not in desk.do(TimerFired(t_ms=desk.now, name=query))
-    desk.read()
+    desk.read(searched=(entry.client_id,))
     assert desk.state.intents[entry.client_id].state is IntentState.ENDED
 
 

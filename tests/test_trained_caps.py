@@ -164,6 +164,7 @@ def refusal(caps: Caps, account: Account, opened: Order, mark_price: float) -> s
     state.last_price = state.mark_price
     state.books.wallet_balance = D(repr(account.wallet_balance))
     state.books.amount, state.books.entry_price = D(repr(account.position_amount)), D(repr(account.entry_price))
+    state.books.opening_balance, state.books.filled = state.books.wallet_balance, state.books.amount
     state.note_equity()
     intent = Intent(
         client_id="rlt1-a-1",
