@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rl_trader.errors import ConfigError
-from rl_trader.live.core import reconciling
+from rl_trader.live.core import answering, reconciling
 from rl_trader.live.core.commands import Command, Place
 from rl_trader.live.core.intents import Intent, client_id
 from rl_trader.live.core.state import State
@@ -128,16 +128,20 @@ def _forget_the_kill(self: State, kind: object, reason: str) -> None:
     self.waiting.clear()
 
 
-BUGS: dict[str, tuple[object, str, Any]] = {
-    "journalled after it is sent": (Journal, "append", _write_later),
-    "sent again by the next process": (reconciling, "doubt", _send_again),
-    "a kill that is not latched": (State, "latch", _forget_the_kill),
+BUGS: dict[str, list[tuple[object, str, Any]]] = {
+    "journalled after it is sent": [(Journal, "append", _write_later)],
+    "sent again by the next process": [  # which also asks for no reading before it sends
+        (reconciling, "doubt", _send_again),
+        (answering, "_why_withdrawn", lambda _state, _intent: None),
+    ],
+    "a kill that is not latched": [(State, "latch", _forget_the_kill)],
 }
 
 
 def broken_by(bug: str, crash: Crash) -> set[str]:
     """Return what a kill breaks in a trader with a bug; in a process of its own."""
-    setattr(*BUGS[bug])
+    for change in BUGS[bug]:
+        setattr(*change)
     return {breach.invariant for breach in crash_once(crash).breaches}
 
 
