@@ -19,7 +19,10 @@ def gate_of(terms: ContractTerms) -> Gate:
 
     Args:
         terms: Of the symbol, in training; filters that the exchange has told since go before.
+
+    What it asks is compiled here: at work a compilation would hold up the trader for a minute.
     """
+    _own_liquidation_price(terms, Decimal(1), terms.tick_size, terms.tick_size, ZERO)
 
     def ask(state: State, intent: Intent) -> str | None:
         order = RiskOrder(
@@ -83,17 +86,27 @@ def _liquidation_price(state: State, terms: ContractTerms) -> Decimal:
     books = state.books
     if not books.amount:
         return ZERO
-    try:
-        own = position_margin(
-            terms,
-            side="long" if books.amount > 0 else "short",
-            mode="isolated" if books.isolated_wallet else "cross",
-            leverage=1,  # by which what backs the position is none other
-            entry_price=float(books.entry_price),
-            amount=float(abs(books.amount)),
-            wallet_balance=float(books.isolated_wallet or books.wallet_balance),
-        ).liquidation_price
-    except ConfigError:  # nothing backs it, or it is larger than any bracket
+    own = _own_liquidation_price(terms, books.amount, books.entry_price, books.isolated_wallet, books.wallet_balance)
+    if own is None:
         return state.mark_price
-    prices = [price for price in (Decimal(repr(own)), books.liquidation_price) if price]
+    prices = [price for price in (own, books.liquidation_price) if price]
     return min(prices, key=lambda price: abs(price - state.mark_price), default=ZERO)
+
+
+def _own_liquidation_price(
+    terms: ContractTerms, amount: Decimal, entry_price: Decimal, isolated_wallet: Decimal, wallet_balance: Decimal
+) -> Decimal | None:
+    """Return the mark price that liquidates a position, 0 for none; None if nothing backs it or no bracket has it."""
+    try:
+        position = position_margin(
+            terms,
+            side="long" if amount > 0 else "short",
+            mode="isolated" if isolated_wallet else "cross",
+            leverage=1,  # by which what backs the position is none other
+            entry_price=float(entry_price),
+            amount=float(abs(amount)),
+            wallet_balance=float(isolated_wallet or wallet_balance),
+        )
+    except ConfigError:
+        return None
+    return Decimal(repr(position.liquidation_price))
