@@ -15,6 +15,7 @@ from rl_trader.live.core.state import State
 from rl_trader.live.core.state_text import StateTextError, state_of, state_text
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import IntentState
+from rl_trader.live.journal.chain import JournalError
 from rl_trader.live.journal.reader import StoredSnapshot, open_read_only
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.session import Session
@@ -141,6 +142,8 @@ def test_a_session_goes_on_from_its_snapshot_and_without_one_from_the_beginning(
     assert state_text(tail.core.state) == state_text(whole.core.state)
     assert whole.core.state.books.trade_ids
     assert not [text for text in told if "snapshot" in text]
+    with open_read_only(journal) as reader, pytest.raises(JournalError, match="must have been written by this version"):
+        restored(reader, conduct, lambda _state, _intent: "by other rules", "of another build")
     with closing(sqlite3.connect(journal)) as connection, connection:
         connection.execute("UPDATE snapshot SET state = replace(state, '1', '2') WHERE seq > ?", (newest,))
     assert again(key).from_seq == newest

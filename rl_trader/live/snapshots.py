@@ -58,11 +58,21 @@ def restored(
         gate: Says which orders must not go.
         key: By which a snapshot counts.
         tell: Told of snapshots that are damaged.
+
+    Raises:
+        JournalError: If it tells of an order that this program would not have sent.
     """
     state, from_seq = _newest_state(journal, conduct, key, tell)
     core, num_replayed = Core(state, gate), 0
     for stored in journal.events(from_seq):
-        core.step(decode_event(stored.kind, stored.body))
+        try:
+            core.step(decode_event(stored.kind, stored.body))
+        except KeyError as error:
+            raise JournalError(
+                f"a journal must have been written by this version's rules, and event {stored.seq} tells of an order"
+                " that they would not have sent; close the position with the version that wrote it, then give"
+                " another file with --journal"
+            ) from error
         num_replayed += 1
     return Restored(core=core, from_seq=from_seq, num_replayed=num_replayed)
 
