@@ -6,6 +6,7 @@ when its input does. TEMPORARY is Ray's own folder, with a short name, since its
 
 import os
 import sys
+from pathlib import Path
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # else the nodes listen on every interface
@@ -23,8 +24,10 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Start, kill, end."""
-    temporary, folder = sys.argv[1:]
-    head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": temporary, "_system_config": HEALTH}
+    temporary, folder = Path(sys.argv[1]) / "ray", sys.argv[2]
+    temporary.mkdir()
+    os.environ["RAY_TMPDIR"] = sys.argv[1]  # where Ray notes the address; it does not make the folder
+    head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": str(temporary), "_system_config": HEALTH}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     second = cluster.add_node(num_cpus=1, env_vars={"TMPDIR": folder})
     say(cluster.address)

@@ -397,7 +397,7 @@ async def _compare(tab: Browser, work: Watched) -> None:
     assert await tab.text("#position") == f"{side} {abs(view.account.amount).normalize():f}"
     assert await tab.evaluate("document.querySelectorAll('#orders tr.open').length") == len(view.open_stops)
     assert await tab.evaluate("document.querySelectorAll('#decisions tbody tr').length") == len(view.decisions)
-    assert await tab.evaluate("document.querySelector('#curve .line').getAttribute('d').length") > 10
+    await tab.until("document.querySelector('#curve .line')?.getAttribute('d').length > 10")  # two points: two seconds
     for width in (1280, 390):
         await tab.size(width, 900)
         assert await tab.evaluate("document.documentElement.scrollWidth") <= width
