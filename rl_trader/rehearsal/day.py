@@ -43,7 +43,8 @@ def lost_day(record: Record, tally: Tally) -> Iterator[str]:
             continue
         tally.look()
         is_of_day = since[-1] // DAY_MS == asked.sent_ms // DAY_MS
-        is_resumed = any(resumed >= since[0] for resumed in resumed_ms if resumed <= asked.sent_ms)
+        first_ms = since[0] // DAY_MS * DAY_MS  # the trader may have found it lost before, between two closes
+        is_resumed = any(first_ms <= resumed <= asked.sent_ms for resumed in resumed_ms)
         if asked.adds_exposure and (is_of_day or not is_resumed):
             yield f"order {asked.client_id} left at {asked.sent_ms}, and the day was lost at {since[-1]}"
 
