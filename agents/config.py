@@ -92,6 +92,8 @@ class PPOConfig:
     """Logarithm of the spread of continuous actions at the start; the box is 2 wide."""
     net_arch: tuple[int, ...] = (64, 64)
     """Hidden layers of the policy and of the value network."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Between the layers. A network of tanh begins as an odd function, to which doing nothing when flat comes late."""
     lstm_hidden_size: int = field(default=64, metadata=YOUNGER)
     """Units of a recurrent layer; of recurrent alone."""
     n_lstm_layers: int = field(default=1, metadata=YOUNGER)
@@ -103,6 +105,8 @@ class PPOConfig:
         _check_discount(self.gamma, self.horizon_bars, "ppo")
         _check_fraction(self, "ppo", ("gae_lambda",))
         _check_layers(self.net_arch, "ppo")
+        if self.activation not in ("tanh", "relu"):
+            raise ConfigError(f"unknown ppo.activation {self.activation!r}; choose tanh or relu")
         rollout = self.num_envs * self.n_steps
         if not 1 < self.batch_size <= rollout or rollout % self.batch_size:
             raise ConfigError(

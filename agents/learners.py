@@ -17,6 +17,7 @@ from agents.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": DQN}
+ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 CONTRIBUTED: Final = {"qrdqn": "QRDQN", "recurrent": "RecurrentPPO"}  # classes of sb3-contrib, which is an extra
 FINAL_LEARNING_RATE: Final = 0.1  # of the first
 LAST_PART: Final = 0.2  # of a training, in which nothing is explored for its own sake
@@ -115,7 +116,8 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
         env,
         **_ppo_numbers(config),
         ent_coef=fading(config.ent_coef),
-        policy_kwargs=_policy_kwargs(config.net_arch, nn.Tanh) | {"log_std_init": config.log_std_init},
+        policy_kwargs=_policy_kwargs(config.net_arch, ACTIVATIONS[config.activation])
+        | {"log_std_init": config.log_std_init},
         num_threads=update_threads(config.batch_size, device),
         seed=seed,
         device=device,
@@ -124,7 +126,7 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
 
 def _make_recurrent(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> BaseAlgorithm:
     algorithm: Any = find_algorithm("recurrent")
-    kwargs = _policy_kwargs(config.net_arch, nn.Tanh)
+    kwargs = _policy_kwargs(config.net_arch, ACTIVATIONS[config.activation])
     for name in ("log_std_init", "lstm_hidden_size", "n_lstm_layers"):
         kwargs[name] = getattr(config, name)
     model: BaseAlgorithm = algorithm(
