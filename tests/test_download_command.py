@@ -56,10 +56,12 @@ def test_the_command_goes_on_where_it_was_stopped(
             time.sleep(0.02)
         process.send_signal(how)
         assert process.wait(timeout=60) == exit_code
-    # The klines are written; of the others some files wait, whole.
+    # The klines are written, and of the others one at most; of the rest some files wait, whole.
     assert len(times(tmp_path)) == 60 * 3
     waiting = {path.name for path in (tmp_path / ".download").rglob("*.zip")}
-    assert list(tmp_path.rglob("*.parquet")) == [tmp_path / "klines_8h" / "BTCUSDT.parquet"]
+    written = {path.parent.name for path in tmp_path.rglob("*.parquet")}
+    assert "klines_8h" in written
+    assert len(written) <= 2
 
     binance.stall_after = None
     binance.released.set()
@@ -72,7 +74,7 @@ def test_the_command_goes_on_where_it_was_stopped(
     again = {path for path in binance.requests if path.endswith(".zip")}
     assert not any("/klines/" in path for path in again)
     assert len(fetched | again) == 8
-    assert len(again) <= 8 - 2 - len(waiting)
+    assert len(again) <= 8 - 2 * len(written) - len(waiting)
     assert not (tmp_path / ".download").exists()
     assert result.stdout.splitlines()[0] == "BTCUSDT klines_8h: 180 rows in the period, 0 of them new"
 

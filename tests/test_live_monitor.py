@@ -126,6 +126,8 @@ async def _play_until_logged(work: Watched, journal: Path) -> None:
 
 def _points(journal: Path, tag: str) -> list[ScalarEvent]:
     """Return the points of a tag that are written so far."""
+    if not log_folder(journal).exists():
+        return []
     events = EventAccumulator(str(log_folder(journal)), size_guidance={"scalars": 0})
     events.Reload()
     points: list[ScalarEvent] = events.Scalars(tag) if tag in events.Tags()["scalars"] else []
