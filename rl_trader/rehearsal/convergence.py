@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from rl_trader.live.core.events import Decided
+from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.words import IntentState
 from rl_trader.local_exchange.engine.orders import Order
 from rl_trader.rehearsal.deeds import COARSE_TICK
@@ -144,20 +145,21 @@ def _uncovered(begin: int, end: int, stops: list[tuple[int, int, int]]) -> Itera
         yield begin, end
 
 
-def _has_worked(order: Order, client_id: str) -> bool:
-    """Return whether more came, or may come, of an order than its end without a fill."""
-    return order.client_order_id == client_id and (order.status.is_open or order.executed > 0)
+def _has_worked(order: Order, intent: Intent) -> bool:
+    """Return whether more came, or may come, of an order than an end without a fill of which the trader has heard."""
+    is_known = intent.order_id == order.order_id
+    return order.client_order_id == intent.client_id and (order.status.is_open or order.executed > 0 or not is_known)
 
 
 def nothing_open_ended(record: Record, tally: Tally) -> Iterator[str]:
-    """No order is planned, on its way or unknown, and none that counts as absent rests or has been filled."""
+    """No order is planned, on its way or unknown; of an absent one nothing came but an end that the trader has seen."""
     for intent in record.state.intents.values():
         tally.look()
         if intent.state in (IntentState.PLANNED, IntentState.SENT, IntentState.UNKNOWN):
             yield f"order {intent.client_id} is {intent.state} in the end ({intent.reason})"
         is_absent = intent.state is IntentState.ABSENT and not intent.purpose.is_conditional
-        if is_absent and any(_has_worked(order, intent.client_id) for order in record.orders):
-            yield f"order {intent.client_id} counts as absent, and rests at the exchange or has been filled"
+        if is_absent and any(_has_worked(order, intent) for order in record.orders):
+            yield f"order {intent.client_id} counts as absent, and the exchange has had it"
 
 
 def replayed(record: Record, tally: Tally) -> Iterator[str]:

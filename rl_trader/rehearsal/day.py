@@ -4,12 +4,12 @@ The day begins with the equity at the last close before 00:00 UTC. It is asked f
 it took that close in time, and has read the account since the last trade before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
 from rl_trader.live.core.bookkeeping import TRANSFERS
-from rl_trader.live.core.events import BarClosed, Resumed, Snapshot
+from rl_trader.live.core.events import BarClosed, MarketSeen, Resumed, Snapshot
 from rl_trader.live.core.state import DAY_MS
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.tally import Tally
@@ -43,10 +43,26 @@ def lost_day(record: Record, tally: Tally) -> Iterator[str]:
             continue
         tally.look()
         is_of_day = since[-1] // DAY_MS == asked.sent_ms // DAY_MS
-        first_ms = since[0] // DAY_MS * DAY_MS  # the trader may have found it lost before, between two closes
-        is_resumed = any(first_ms <= resumed <= asked.sent_ms for resumed in resumed_ms)
+        is_resumed = any(_first_lost(record, since[0], openings) <= t_ms <= asked.sent_ms for t_ms in resumed_ms)
         if asked.adds_exposure and (is_of_day or not is_resumed):
             yield f"order {asked.client_id} left at {asked.sent_ms}, and the day was lost at {since[-1]}"
+
+
+def _first_lost(record: Record, known_ms: int, openings: Mapping[int, Decimal | None]) -> int:
+    """Return when the trader may first have found the day lost: at any price that it was told, not at closes alone."""
+    day, mark_price = known_ms // DAY_MS, _ZERO
+    opening = openings[day]
+    assert opening is not None
+    for event in record.events:
+        if isinstance(event, MarketSeen | BarClosed):
+            mark_price = event.mark_price if isinstance(event, MarketSeen) else event.mark_close
+        if event.t_ms // DAY_MS != day or not mark_price:
+            continue
+        moved = [i.amount for i in record.income if i.type in TRANSFERS and day * DAY_MS <= i.time_ms <= event.t_ms]
+        gained = _equity_at(record, event.t_ms + 1, mark_price) - opening - sum(moved, _ZERO)
+        if -gained >= record.max_daily_loss * opening - UNIT:
+            return event.t_ms
+    return known_ms
 
 
 def _is_lost(record: Record, bar: BarClosed, opening: Decimal | None) -> bool:
