@@ -36,5 +36,6 @@ def recorded_data() -> Path:
     default = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("RL_TRADER_DATA", default))
     if not (folder / "klines_30m" / "BTCUSDT.parquet").exists():
+        # The recordings are not distributed: users do not have them, and the embedded market is tested without.
         pytest.skip(f"no recorded market data in {folder}; set RL_TRADER_DATA to run this test")
     return folder

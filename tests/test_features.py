@@ -162,7 +162,7 @@ def test_a_built_in_reads_its_oldest_row_and_none_before(name: str) -> None:
         before_moves.add(bool(compute(before, [feature])[t, 0] != value))
         oldest_moves.add(bool(compute(within, [feature])[t, 0] != value))
     assert before_moves == {False}
-    assert True in oldest_moves
+    assert True in oldest_moves  # in some draws of the bars, not in all: a maximum is moved by a new one alone
 
 
 def test_flat_prices_without_volume_give_finite_values() -> None:

@@ -123,6 +123,7 @@ def test_on_a_full_disk_the_reserve_lets_the_trader_exit_and_halt(tmp_path: Path
     job = f"{sys.executable} -m tests.journal_child fill_disk {tmp_path}/journal"
     command = f"mount -t tmpfs -o size=3m none {tmp_path} && {job}"
     if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
+        # A kernel without user namespaces cannot mount it; tests/test_live_full_disk.py needs no mount.
         pytest.skip("this machine lets no user mount a small disk (unshare -rm mount -t tmpfs)")
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", command], cwd=REPO, capture_output=True, text=True, check=False

@@ -66,6 +66,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
         pickle.loads(handed)
 
 
+# The shares are read from /proc, which other systems do not have; that the market maps is tested everywhere.
 @pytest.mark.skipif(not memory_share.SHARES.exists(), reason="only Linux tells how pages are shared")
 def test_processes_that_play_a_mapped_market_take_one_copy_of_it_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_share, "NUM_WORKERS", 2)

@@ -123,6 +123,7 @@ def _uncompilable(bars: Bars, t: int, window: int) -> float:
     return float(eval("1.0"))
 
 
+# With NUMBA_DISABLE_JIT there is no compiler whose error could be named.
 @pytest.mark.skipif(IS_PLAIN, reason="nothing is compiled")
 def test_a_kernel_that_cannot_be_compiled_is_named() -> None:
     with pytest.raises(ConfigError, match="kernel of feature 'mine' cannot be compiled"):
@@ -134,6 +135,7 @@ def _writes(bars: Bars, t: int, window: int) -> float:
     return 0.0
 
 
+# Compiled code ignores the read-only flag, so only it needs the copy that is looked at.
 @pytest.mark.skipif(IS_PLAIN, reason="NumPy itself refuses to write into read-only bars")
 def test_a_kernel_that_writes_into_the_bars_is_found_out_on_a_copy() -> None:
     bars = walk(10)

@@ -147,6 +147,7 @@ def test_every_figure_is_drawn_without_network(folder: Path, tmp_path: Path) -> 
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         assert "CI" not in os.environ, "CI must install Chromium"
+        # A user need not have a browser; `.ci/run` installs one and sets CI, where its absence fails above.
         pytest.skip("no Chromium in the path; install it to see the report drawn")
     options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
     page = (folder / report.REPORT_FILE).as_uri()
