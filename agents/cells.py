@@ -5,7 +5,7 @@ as ``score.json`` in the run's folder once the cell is done; until then the trai
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from agents.pool import interrupt_if_asked
 from agents.resume import find_state
 from agents.run_folder import RunFolder, read_json, write_json
 from agents.train import TrainingRun, resumed_run
-from rl_trader.backtest import backtest_policy
+from rl_trader.backtest import BacktestResult, backtest_policy
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError
 from rl_trader.market import MarketData
@@ -137,7 +137,13 @@ def _is_saved(folder: Path) -> bool:
 def score_checkpoint(checkpoint: Checkpoint, market: MarketData, scored: tuple[str, str]) -> dict[str, Any]:
     """Return the figures of a checkpoint on a period of a market, as ``play_cell`` does."""
     observed = observe_market(market, checkpoint.schema, scaling=checkpoint.scaling)
-    results = backtest_policy("agent", checkpoint.policy, observed, checkpoint.env.trading, parse_period(scored))
+    return score_results(
+        backtest_policy("agent", checkpoint.policy, observed, checkpoint.env.trading, parse_period(scored))
+    )
+
+
+def score_results(results: Sequence[BacktestResult]) -> dict[str, Any]:
+    """Return the figures of results, one a symbol, as ``play_cell`` does."""
     metrics = measure(results).to_json()
     growth = metrics["log_growth"]
     daily = portfolio(results).daily_returns()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agents.config import MarketConfig, TrainConfig
 from agents.known_optimum import OptimumShare, optimum_share
-from agents.markets import load_market, parse_period
+from agents.markets import load_market, parse_period, under_other_funding
 from agents.run_folder import RunFolder
 from agents.trials import Scope, Trial, checkpoint_hash, count_trials, overfitting_of, register
 from rl_trader.backtest import income_statement
@@ -30,7 +30,6 @@ from rl_trader.stress import stress
 
 INCOME_FILE: Final = "income.parquet"
 NAMED_PERIODS: Final = ("validation", "test")
-OTHER_FUNDING: Final[Mapping[str, Literal["zero", "base"]]] = {"zero": "base", "base": "zero"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +97,9 @@ def evaluate_run(
 
     name = _folder_name(period, symbol, which)
     results = [evaluated(market, name)]
-    assumed = market.assumptions.missing_funding
-    notes = results[0].evaluation.market.assumptions
-    if assumed in OTHER_FUNDING and any("funding is not recorded" in note for note in notes):
-        other = OTHER_FUNDING[assumed]
-        assumptions = replace(market.assumptions, missing_funding=other)
-        results.append(evaluated(replace(market, assumptions=assumptions), f"{name}-funding-{other}"))
+    other = under_other_funding(market, results[0].evaluation.market)
+    if other is not None:
+        results.append(evaluated(other, f"{name}-funding-{other.assumptions.missing_funding}"))
     return results
 
 

@@ -1,9 +1,11 @@
 """From a run's configuration to its market data."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from rl_trader.store import DataStore
 EMBEDDED_BARS = 96_384  # 2020-01-01 to 2025-07-01 in bars of 30 minutes
 EMBEDDED_SEED = 0
 KNOWN_SEED = 0  # of the bars that known-answer policies are trained on
+OTHER_FUNDING: Final[Mapping[str, Literal["zero", "base"]]] = {"zero": "base", "base": "zero"}
 UNUSED_COLUMNS = ("quote_volume", "trades")  # of the klines: nothing reads them, and they are long
 
 
@@ -76,6 +79,14 @@ def load_market(config: MarketConfig, schema: ObservationSchema, folder: Path | 
     for table in tables:
         _check_covered(table, config, played_from, last)
     return build_market(tables, config.interval, config.assumptions, played_from)
+
+
+def under_other_funding(config: MarketConfig, market: MarketData) -> MarketConfig | None:
+    """Return a configuration with the other assumption on funding; None where its market assumes none."""
+    other = OTHER_FUNDING.get(config.assumptions.missing_funding)
+    if other is None or not any("funding is not recorded" in note for note in market.assumptions):
+        return None
+    return replace(config, assumptions=replace(config.assumptions, missing_funding=other))
 
 
 def load_recording(config: MarketConfig, schema: ObservationSchema, folder: Path | None) -> Recording:

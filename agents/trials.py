@@ -26,6 +26,7 @@ from rl_trader.serialise import to_json
 from rl_trader.statistics.overfitting import MIN_CONFIGURATIONS, Overfitting, backtest_overfitting
 
 TRIALS_FILE: Final = "trials.jsonl"
+WALK_FORWARD_FILE: Final = "result.json"  # that a walk-forward writes into its folder
 _NOT_PART: Final = ("seed", "name", "data", "runs", "device", "callbacks")  # of a configuration that is tried
 
 
@@ -155,12 +156,13 @@ def _daily_returns(
     """Return the mean daily returns (num_days,) of a configuration's evaluations; None where none is there."""
     series = []
     for trial in trials:
-        path = runs / trial.evaluation / METRICS_FILE
         if trial.evaluation in unwritten:
             series.append(unwritten[trial.evaluation])
-        elif path.is_file():
-            found = read_json(path).get("honesty") or {}
-            series.append(np.array(found.get("daily_returns", []), np.float64))
+            continue
+        for path in (runs / trial.evaluation / name for name in (METRICS_FILE, WALK_FORWARD_FILE)):
+            if path.is_file():
+                found = read_json(path).get("honesty") or {}
+                series.append(np.array(found.get("daily_returns", []), np.float64))
     whole = [returns for returns in series if len(returns) == len(series[0])]
     mean: NDArray[np.float64] | None = np.mean(whole, axis=0) if whole else None
     return mean

@@ -1,11 +1,10 @@
 """Walk-forward: the same configuration, trained anew on every fold with several seeds, tested on what it never saw.
 
-The folder of a walk-forward holds ``plan.json``, a run folder for every fold and seed with its ``score.json``, the
+The folder of a walk-forward holds ``plan.json``, a run folder for every fold and seed with its ``tested.json``, the
 baselines of every fold, ``result.json``, and ``holdout.json`` once the holdout was opened. What is there is not done
 again: the same command goes on where it was stopped.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,30 +13,46 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.cells import SCORE_FILE, Cell, play_cell, score_checkpoint
+from agents.cells import score_checkpoint
 from agents.config import MarketConfig, TrainConfig
+from agents.fold_tests import (
+    AGENT,
+    FoldTest,
+    Tested,
+    baseline_returns,
+    break_even_fee_of,
+    daily_returns,
+    play_fold_test,
+    stresses_of,
+    tested_alone,
+)
 from agents.markets import load_market, parse_period
+from agents.pool import run_tasks
 from agents.run_folder import RunFolder, read_json, write_json
-from agents.searches import keep_plan
-from agents.supervised import fit_baseline
-from agents.trials import Scope, Trial, configuration_hash, count_trials, register
+from agents.searches import alone_in, keep_plan
+from agents.trials import (
+    WALK_FORWARD_FILE,
+    Scope,
+    Trial,
+    configuration_hash,
+    count_trials,
+    overfitting_of,
+    register,
+)
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import ConfigError
-from rl_trader.evaluation import play_baselines
 from rl_trader.folds import walk_forward_folds
 from rl_trader.honesty import Honesty, judge_returns
 from rl_trader.klines import interval_ms, utc
 from rl_trader.market import Period
-from rl_trader.metrics import portfolio
-from rl_trader.observed_market import observe_market, schema_warmup
+from rl_trader.observed_market import schema_warmup
 from rl_trader.serialise import to_json
 from rl_trader.statistics.bootstrap import Interval
 from rl_trader.statistics.seeds import seeds_interval
 from rl_trader.statistics.sharpe import sharpe_ratio
 
-AGENT: Final = "agent"
-RESULT_FILE: Final = "result.json"
+RESULT_FILE: Final = WALK_FORWARD_FILE
 HOLDOUT_FILE: Final = "holdout.json"
 
 Report = Callable[[str], None]
@@ -125,36 +140,30 @@ def _dates(period: Period) -> tuple[str, str]:
     return utc(period.since).removesuffix("T00:00Z"), utc(period.until).removesuffix("T00:00Z")
 
 
-def run_walk_forward(config: TrainConfig, walk: WalkForwardConfig, name: str, report: Report) -> WalkForward:
+def run_walk_forward(
+    config: TrainConfig, walk: WalkForwardConfig, name: str, report: Report, workers: int = 1
+) -> WalkForward:
     """Train and test whatever of a walk-forward is not done yet, and judge it.
 
     Args:
         config: What is trained; its periods say from when to when.
         walk: How the time is cut.
         name: Of the folder in ``config.runs``; where it exists it must have the same plan.
-        report: Called with a line about every step.
+        report: Called with a line about every seed that was trained.
+        workers: Trainings at the same time, each in a process of its own; 1 trains in this one.
 
     Raises:
         RlTraderError: If configuration, data or folder cannot be used.
+        TrainingInterruptedError: If Ctrl-C was pressed; the same call goes on.
     """
     folder = config.runs / name
     plan = make_plan(config, walk)
-    _keep_plan(folder, config, walk, plan)
-    scores, daily = [], []
-    baselines: dict[str, list[NDArray[np.float64]]] = {}
-    for number, dates in enumerate(plan.folds):
-        market = replace(config.market, train=dates["train"], validation=dates["validation"], test=dates["test"])
-        tested = [
-            _test_seed(folder, replace(config, market=market, seed=config.seed + seed), walk, number, report)
-            for seed in range(walk.seeds)
-        ]
-        scores.append([float(test["log_growth"]) for test in tested])
-        daily.append(np.array([test["daily_returns"] for test in tested], np.float64))
-        for baseline, returns in _test_baselines(folder, config, market, number).items():
-            baselines.setdefault(baseline, []).append(np.array(returns, np.float64))
-    result = _judge(folder, config, walk, plan, scores, daily, baselines)
-    write_json(folder / RESULT_FILE, result.to_json())
-    return result
+    with alone_in(folder):
+        _keep_plan(folder, config, walk, plan)
+        tested = _played(_tests(folder, config, walk, plan), workers, report)
+        result = _judge(folder, config, walk, plan, tested, _baselines(folder, config, plan))
+        write_json(folder / RESULT_FILE, result.to_json())
+        return result
 
 
 def _keep_plan(folder: Path, config: TrainConfig, walk: WalkForwardConfig, plan: Plan) -> None:
@@ -162,39 +171,44 @@ def _keep_plan(folder: Path, config: TrainConfig, walk: WalkForwardConfig, plan:
     keep_plan(folder, wanted, "walk-forward", further={"config": to_json(config)})
 
 
-def _test_seed(folder: Path, config: TrainConfig, walk: WalkForwardConfig, fold: int, report: Report) -> dict[str, Any]:
-    """Return the test of one fold and seed; train what is not trained."""
-    name = f"fold_{fold}-seed_{config.seed}"
-    path = folder / name / SCORE_FILE
-    if not path.is_file():
-        report(f"{name}: trains on {' to '.join(config.market.train)}")
-        named = replace(config, runs=folder, name=name)
-        if walk.learner == AGENT:
-            test = play_cell(Cell(config=named, scored=config.market.test, recorded=config.market))
-        else:
-            shutil.rmtree(folder / name, ignore_errors=True)
-            test = _played(fit_baseline(walk.learner, named, name).checkpoint("best"), config, config.market)
-            write_json(path, test)
-        report(f"{name}: {test['total_return']:+.1%} on {' to '.join(config.market.test)}")
-    return read_json(path)
+def _tests(folder: Path, config: TrainConfig, walk: WalkForwardConfig, plan: Plan) -> list[list[FoldTest]]:
+    """Return the seeds of every fold."""
+
+    def test(fold: int, seed: int) -> FoldTest:
+        name = f"fold_{fold}-seed_{seed}"
+        market = _market(config, plan, fold)
+        return FoldTest(config=replace(config, market=market, seed=seed, runs=folder, name=name), learner=walk.learner)
+
+    seeds = [config.seed + seed for seed in range(walk.seeds)]
+    return [[test(fold, seed) for seed in seeds] for fold in range(len(plan.folds))]
 
 
-def _played(checkpoint: Checkpoint, config: TrainConfig, market_config: MarketConfig) -> dict[str, Any]:
-    """Return the figures of a checkpoint on the test period of a market."""
-    alone = replace(market_config, train=market_config.test, validation=market_config.test)
-    return score_checkpoint(checkpoint, load_market(alone, checkpoint.schema, config.data), market_config.test)
+def _market(config: TrainConfig, plan: Plan, fold: int) -> MarketConfig:
+    dates = plan.folds[fold]
+    return replace(config.market, train=dates["train"], validation=dates["validation"], test=dates["test"])
 
 
-def _test_baselines(folder: Path, config: TrainConfig, market_config: MarketConfig, fold: int) -> dict[str, Any]:
-    path = folder / f"fold_{fold}-baselines.json"
-    if not path.is_file():
-        alone = replace(market_config, train=market_config.test, validation=market_config.test)
-        schema = config.env.schema
-        observed = observe_market(load_market(alone, schema, config.data), schema)
-        played = play_baselines(observed, config.env.trading, parse_period(market_config.test))
-        returns = {name: portfolio(results).daily_returns().tolist() for name, results in played.items()}
-        write_json(path, returns)
-    return read_json(path)
+def _played(tests: list[list[FoldTest]], workers: int, report: Report) -> list[list[Tested]]:
+    """Return what every seed did; train what is not trained."""
+    missing = [test for seeds in tests for test in seeds if not test.is_done]
+    num_done = sum(map(len, tests)) - len(missing)
+    for test, tested in run_tasks(play_fold_test, missing, workers):
+        num_done += 1
+        dates = " to ".join(test.config.market.test)
+        report(f"{test.name}: {tested['total_return']:+.1%} on {dates} ({num_done} of {sum(map(len, tests))})")
+    return [[play_fold_test(test) for test in seeds] for seeds in tests]
+
+
+def _baselines(folder: Path, config: TrainConfig, plan: Plan) -> dict[str, list[NDArray[np.float64]]]:
+    """Return the daily returns (num_days,) of every baseline, one array a fold."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for fold in range(len(plan.folds)):
+        path = folder / f"fold_{fold}-baselines.json"
+        if not path.is_file():
+            write_json(path, baseline_returns(config, _market(config, plan, fold)))
+        for name, returns in read_json(path).items():
+            found.setdefault(name, []).append(np.array(returns, np.float64))
+    return found
 
 
 def _judge(
@@ -202,15 +216,22 @@ def _judge(
     config: TrainConfig,
     walk: WalkForwardConfig,
     plan: Plan,
-    scores: list[list[float]],
-    daily: list[NDArray[np.float64]],
+    tested: list[list[Tested]],
     baselines: dict[str, list[NDArray[np.float64]]],
 ) -> WalkForward:
+    daily = daily_returns(tested)
     own = np.concatenate([fold.mean(axis=0) for fold in daily])
     span = plan.folds[0]["test"][0], plan.folds[-1]["test"][1]
     trials = register(config.runs, _trial(config, walk, span, folder, own))
-    others = {name: np.concatenate(folds) for name, folds in baselines.items()}
-    honesty = judge_returns(own, others, count_trials(trials))
+    honesty = judge_returns(
+        own,
+        {name: np.concatenate(folds) for name, folds in baselines.items()},
+        count_trials(trials),
+        stresses=stresses_of(tested),
+        break_even_fee=break_even_fee_of(tested),
+        overfitting=overfitting_of(config.runs, trials, {folder.name: own}),
+    )
+    scores = [[float(test["log_growth"]) for test in seeds] for seeds in tested]
     interval = seeds_interval([np.array(of_fold) for of_fold in scores])
     return WalkForward(folder, plan, scores, daily, baselines, interval, honesty)
 
@@ -249,8 +270,8 @@ def open_holdout(config: TrainConfig, walk: WalkForwardConfig, name: str) -> dic
     if path.is_file():
         return read_json(path)
     market = replace(config.market, test=plan.holdout)
-    runs = [RunFolder.open(folder / f"fold_{walk.folds - 1}-seed_{config.seed + seed}") for seed in range(walk.seeds)]
-    tests = [_played(run.checkpoint("best"), config, market) for run in runs]
+    last = _tests(folder, config, walk, plan)[-1]
+    tests = [_on_holdout(RunFolder.open(test.folder).checkpoint("best"), market, config.data) for test in last]
     own = np.mean([test["daily_returns"] for test in tests], axis=0)
     trials = register(config.runs, _trial(config, walk, plan.holdout, folder, own))
     opened = {
@@ -261,3 +282,7 @@ def open_holdout(config: TrainConfig, walk: WalkForwardConfig, name: str) -> dic
     }
     write_json(path, opened)
     return opened
+
+
+def _on_holdout(checkpoint: Checkpoint, market: MarketConfig, data: Path | None) -> dict[str, Any]:
+    return score_checkpoint(checkpoint, load_market(tested_alone(market), checkpoint.schema, data), market.test)

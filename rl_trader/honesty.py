@@ -123,7 +123,7 @@ def judge(
         others,
         trials,
         stresses=stresses,
-        break_even_fee=_break_even_fee(total),
+        break_even_fee=break_even_fee(*daily_trade(total)),
         overfitting=overfitting,
     )
 
@@ -162,13 +162,22 @@ def judge_returns(
     )
 
 
-def _break_even_fee(total: Portfolio) -> Interval | None:
-    """Return the fee at which the trades would have earned 0, from what every day earned and traded."""
+def daily_trade(total: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what every UTC day earned before fees and what it traded, each (num_days,) USDT, parts of days too."""
     day = (total.close_time - 1) // MS_PER_DAY
     days = (day - day[0]).astype(np.int64)
     without_fees = np.sum([flow for name, flow in total.flows.items() if name != "fees"], axis=0)
     earned = np.bincount(days, without_fees).astype(np.float64)
-    traded = np.bincount(days, total.traded_notional).astype(np.float64)
+    return earned, np.bincount(days, total.traded_notional).astype(np.float64)
+
+
+def break_even_fee(earned: NDArray[np.float64], traded: NDArray[np.float64]) -> Interval | None:
+    """Return the fee at which trades would have earned 0, a fraction of the notional; None where too little is known.
+
+    Args:
+        earned: (num_days,) before fees.
+        traded: (num_days,) notional.
+    """
     if len(traded) < MIN_DAYS or not traded.any():
         return None
     return ratio_interval(earned, traded)

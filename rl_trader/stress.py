@@ -4,19 +4,24 @@ Other fees, slippage, funding and a delay are asked of the decisions that were m
 kernel. In the mirrored market the agent decides anew.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rl_trader.backtest import BacktestResult, CostFactors, backtest_costs, backtest_policy
 from rl_trader.config import TradingConfig
 from rl_trader.features import SIGNAL_PREFIX
 from rl_trader.market import Period
-from rl_trader.metrics import measure
+from rl_trader.metrics import DAYS_PER_YEAR, measure
 from rl_trader.mirror import mirrored_market, with_funding
 from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.policy import AnyPolicy
+from rl_trader.statistics.sharpe import sharpe_ratio
 
 COSTS: Final = MappingProxyType[str, CostFactors](
     {
@@ -50,7 +55,15 @@ class Stressed:
 def stress(
     policy: AnyPolicy, agent: Sequence[BacktestResult], observed: ObservedMarket, trading: TradingConfig, period: Period
 ) -> dict[str, Stressed]:
-    """Return the agent's figures under every stress, by name; without mirrored prices where it observes a signal.
+    """Return the agent's figures under every stress, as ``stressed_results`` does its results."""
+    results = stressed_results(policy, agent, observed, trading, period)
+    return {name: _stressed(result) for name, result in results.items()}
+
+
+def stressed_results(
+    policy: AnyPolicy, agent: Sequence[BacktestResult], observed: ObservedMarket, trading: TradingConfig, period: Period
+) -> dict[str, list[BacktestResult]]:
+    """Return the agent's results under every stress, by name; without mirrored prices where it observes a signal.
 
     Args:
         policy: The agent.
@@ -68,12 +81,23 @@ def stress(
         market = mirrored_market(observed.market)
         mirrored = observe_market(market, observed.schema, scaling=observed.scaling)
         results[MIRRORED] = backtest_policy(MIRRORED, policy, mirrored, trading, period)
-    return {name: _stressed(result) for name, result in results.items()}
+    return results
 
 
 def _stressed(results: Sequence[BacktestResult]) -> Stressed:
     metrics = measure(results)
     return Stressed(metrics.total_return, metrics.sharpe, metrics.max_drawdown)
+
+
+def stressed_returns(daily: NDArray[np.float64]) -> Stressed:
+    """Return the figures of daily returns (num_days,); the drawdown is that of the balances at midnight."""
+    growth = np.cumprod(np.concatenate([[1.0], 1.0 + daily]))
+    ratio = sharpe_ratio(daily)
+    return Stressed(
+        total_return=float(growth[-1]) - 1.0,
+        sharpe=None if ratio is None else ratio.ratio * math.sqrt(DAYS_PER_YEAR),
+        max_drawdown=float((1.0 - growth / np.maximum.accumulate(growth)).max()),
+    )
 
 
 def stressed_json(stresses: Mapping[str, Stressed]) -> dict[str, dict[str, float | None]]:

@@ -9,6 +9,7 @@ tests it on what follows, and judges all tests together. The same command goes o
   --learner L          agent (default), forest, crossover_20_50 or crossover_50_200
   --holding-bars N     added to the longest feature window: the purge between two periods (default: 48)
   --holdout SHARE      last part of the time, in no fold (default: 0.1)
+  --workers N          trainings at the same time, each in a process of its own (default: 1)
   --open-holdout       test the last fold's seeds on it; once, and counted
   --groups N           instead of folds: cut the time into N groups, test every pair of them with a forest that is
                        trained on the others, purged and embargoed, and chain the tests into N - 1 paths
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from agents.config import without_other_discount
 from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
-from scripts._cli import run, wide_console
+from scripts._cli import EXIT_INTERRUPTED, run, wide_console
+from scripts._judgement import print_honesty
 from scripts._options import take_options
 from scripts._overrides import parse_preset
 
@@ -39,6 +41,7 @@ OPTIONS = {
     "--holding-bars": int,
     "--holdout": float,
     "--groups": int,
+    "--workers": int,
     "--open-holdout": bool,
     "--json": bool,
 }
@@ -55,6 +58,7 @@ def main() -> int:
     if options.get("scheme", "anchored") not in ("anchored", "rolling"):
         raise ConfigError(f"--scheme must be anchored or rolling, was {options['scheme']!r}")
     is_json, opens_holdout = (options.pop(name, False) for name in ("json", "open_holdout"))
+    workers = options.pop("workers", 1)
     preset, config = parse_preset(PRESETS, rest, COMMAND, without_other_discount)
 
     from agents.interruption import TrainingInterruptedError
@@ -71,10 +75,10 @@ def main() -> int:
         _print_holdout(open_holdout(config, walk, name), is_json=is_json)
         return 0
     try:
-        result = run_walk_forward(config, walk, name, lambda line: print(line, file=sys.stderr, flush=True))
+        result = run_walk_forward(config, walk, name, lambda line: print(line, file=sys.stderr, flush=True), workers)
     except TrainingInterruptedError:
         print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
 
     from rl_trader.report.walk_forward import write_walk_forward
 
@@ -112,8 +116,6 @@ def _print_result(result: "WalkForward", name: str) -> None:
     from rich import box
     from rich.table import Table
 
-    from rl_trader.honesty import verdict
-
     console = wide_console()
     table = Table(title=f"{name}: log growth a year, by fold and seed", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("tested on", no_wrap=True)
@@ -125,10 +127,8 @@ def _print_result(result: "WalkForward", name: str) -> None:
     if result.interval is not None:
         found = result.interval
         print(f"interquartile mean: {found.estimate:+.2f} a year, between {found.low:+.2f} and {found.high:+.2f}")
-    for baseline, difference in result.honesty.differences.items():
-        mean, low, high = (f"{value:+.1%}" for value in (difference.estimate, difference.low, difference.high))
-        print(f"mean of the seeds less {baseline}: {mean} a year, between {low} and {high}")
-    print(f"verdict: {verdict(result.honesty)}")
+    print("mean of the seeds:")
+    print_honesty(result.honesty)
 
 
 def _print_holdout(opened: dict[str, Any], *, is_json: bool) -> None:

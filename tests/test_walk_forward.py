@@ -15,11 +15,13 @@ from agents.walk_forward import WalkForwardConfig, make_plan, open_holdout, run_
 from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date
 from rl_trader.statistics.seeds import paths_interval
+from rl_trader.stress import COSTS, MIRRORED
 from scripts import walk_forward
 from tests.called_scripts import script_caller
 from tests.small_runs import small_config
 
 WALK = WalkForwardConfig(folds=2, seeds=2, holding_bars=48, holdout=0.2)
+FEE = 5e-4  # of the embedded market
 DATES = {"train": ("2020-01-01", "2020-03-01"), "validation": ("2020-03-01", "2020-04-01")}
 
 
@@ -48,7 +50,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pass
 
     def stop(line: str) -> None:
-        if line.startswith("fold_0-seed_1: trains"):
+        if line.startswith("fold_0-seed_0: "):
             raise StoppedError
 
     with pytest.raises(StoppedError):
@@ -70,6 +72,43 @@ def test_what_was_done_is_not_done_again(runs: Path) -> None:
     assert again.honesty.trials.num == 1
     with pytest.raises(ConfigError, match="is another walk-forward: its walk and plan differ"):
         run_walk_forward(config(runs), replace(WALK, folds=3), "walk", lines.append)
+
+
+def test_processes_side_by_side_find_the_same_bits(runs: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    beside = run_walk_forward(config(tmp_path), WALK, "walk", lines.append, workers=2)
+    assert len(lines) == 4
+    assert lines[-1].endswith("(4 of 4)")
+    alone = run_walk_forward(config(runs), WALK, "walk", lines.append)
+    assert beside.to_json() == alone.to_json()
+
+
+def test_the_mean_of_the_seeds_is_asked_under_every_stress(runs: Path) -> None:
+    found = run_walk_forward(config(runs), WALK, "walk", print).honesty
+    returns = {name: stressed.total_return for name, stressed in found.stresses.items()}
+    assert set(returns) == {*COSTS, "funding x 0", "funding x 1", "funding x 2", MIRRORED}
+    unchanged = float(np.prod(1.0 + found.daily_returns)) - 1.0
+    assert returns["fee x 1"] == pytest.approx(unchanged)
+    assert returns["funding x 1"] == pytest.approx(unchanged)
+    assert returns["fee x 0"] > returns["fee x 1"] > returns["fee x 2"] > returns["fee x 3"]
+    # What the fee costs is what the break-even fee says: at so many times the fee nothing is earned.
+    assert found.break_even_fee is not None
+    assert (found.break_even_fee.estimate > FEE) == (unchanged > 0.0)
+    kept = json.loads((runs / "walk" / "result.json").read_text())
+    assert kept["honesty"]["stresses"]["fee x 3"]["total_return"] == returns["fee x 3"]
+
+
+def test_from_eight_configurations_on_their_overfitting_is_known(tmp_path: Path) -> None:
+    walk = replace(WALK, learner="crossover_20_50", seeds=1)
+    small = config(tmp_path)
+    for number in range(1, 9):
+        trading = replace(small.env.trading, max_exposure=number / 8)
+        one = replace(small, env=replace(small.env, trading=trading))
+        found = run_walk_forward(one, walk, f"walk-{number}", lambda _line: None).honesty
+        assert (found.overfitting is not None) == (number == 8)
+        assert found.trials.num == number
+    assert found.overfitting is not None
+    assert found.overfitting.num_configurations == 8
 
 
 def test_every_checkpoint_was_chosen_before_its_test(runs: Path) -> None:
@@ -115,6 +154,9 @@ def test_the_command_writes_a_report_and_prints_the_verdict(
     assert len(printed["scores"]) == 2
     assert call(walk_forward, *words, "--open-holdout").code == 0
     assert call(walk_forward, "demo", "--folds", "many").code == 2
+    assert "At other costs" in page
+    refused = call(walk_forward, *words, "--name", "none", "--workers", "0")
+    assert (refused.code, "--workers must be at least 1" in refused.err) == (2, True)
 
 
 def test_the_line_of_the_seeds_ends_at_their_interquartile_mean() -> None:

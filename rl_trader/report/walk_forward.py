@@ -16,7 +16,7 @@ from rl_trader.errors import CheckpointError
 from rl_trader.honesty import Honesty, verdict
 from rl_trader.klines import parse_date
 from rl_trader.report.figures import AGENT, BASELINE_COLOURS, GRID, INK, NEUTRAL, label
-from rl_trader.report.judgement import difference_figure, differences_words, sharpe_table
+from rl_trader.report.judgement import difference_figure, differences_words, sharpe_table, stress_table
 from rl_trader.report.style import STYLE
 from rl_trader.report.writing import figure_html
 from rl_trader.statistics.seeds import paths_interval
@@ -32,8 +32,11 @@ _PAGE: Final = """<!doctype html>
 <p>Thin lines are seeds; the thick one is their interquartile mean with its 95% interval (seeds resampled within their
 fold). Every fold is trained anew; lines are chained from test to test.</p>$growth</section>
 <section><h2>Mean of the seeds against the baselines</h2>$words$differences$table</section>
-</main></body></html>
+$stresses</main></body></html>
 """
+_STRESSES: Final = """<section><h2>At other costs</h2>
+<p>Mean of the seeds over all folds, from daily returns. Other fees, slippage, funding and a delay are asked of the
+decisions that were made; in the mirror the agents decide anew.</p>"""
 
 
 def write_walk_forward(
@@ -67,6 +70,7 @@ def write_walk_forward(
         words=differences_words(),
         differences=figure_html("differences", difference_figure(honesty)) if honesty.differences else "",
         table=sharpe_table(honesty),
+        stresses=_STRESSES + stress_table(honesty) + "</section>" if honesty.stresses else "",
     )
     path = folder / REPORT_FILE
     try:
