@@ -71,7 +71,7 @@ def evaluation_figure(
     else:
         _draw_exposures(axes[2], results)
     for panel in axes:
-        _style(panel)
+        style_axes(panel)
     return figure
 
 
@@ -172,7 +172,8 @@ def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _style(panel: Axes) -> None:
+def style_axes(panel: Axes) -> None:
+    """Give a panel over time the look of all."""
     locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
     panel.xaxis.set_major_locator(locator)
     panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -176,14 +176,15 @@ def _tests(folder: Path, config: TrainConfig, walk: WalkForwardConfig, plan: Pla
 
     def test(fold: int, seed: int) -> FoldTest:
         name = f"fold_{fold}-seed_{seed}"
-        market = _market(config, plan, fold)
+        market = fold_market(config, plan, fold)
         return FoldTest(config=replace(config, market=market, seed=seed, runs=folder, name=name), learner=walk.learner)
 
     seeds = [config.seed + seed for seed in range(walk.seeds)]
     return [[test(fold, seed) for seed in seeds] for fold in range(len(plan.folds))]
 
 
-def _market(config: TrainConfig, plan: Plan, fold: int) -> MarketConfig:
+def fold_market(config: TrainConfig, plan: Plan, fold: int) -> MarketConfig:
+    """Return the market of a configuration with the periods of a fold."""
     dates = plan.folds[fold]
     return replace(config.market, train=dates["train"], validation=dates["validation"], test=dates["test"])
 
@@ -205,7 +206,7 @@ def _baselines(folder: Path, config: TrainConfig, plan: Plan) -> dict[str, list[
     for fold in range(len(plan.folds)):
         path = folder / f"fold_{fold}-baselines.json"
         if not path.is_file():
-            write_json(path, baseline_returns(config, _market(config, plan, fold)))
+            write_json(path, baseline_returns(config, fold_market(config, plan, fold)))
         for name, returns in read_json(path).items():
             found.setdefault(name, []).append(np.array(returns, np.float64))
     return found

@@ -71,7 +71,7 @@ class Evaluation:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Return in sentences what was assumed and not recorded."""
-        return (*self.market.assumptions, *_terms_assumptions(self.market), *_replay_assumptions(self.trading))
+        return assumptions_of(self.market, self.trading)
 
     def to_json(self) -> dict[str, object]:
         """Return the figures, the costs and the assumptions."""
@@ -107,6 +107,11 @@ _REPLAY_ASSUMPTIONS: Final = (
     "The exchange publishes no exact liquidation algorithm: a position is reduced bracket by bracket, then closed.",
     "Positions are not carried across holes of the recording; they end at the mark price, without a fee.",
 )
+
+
+def assumptions_of(market: MarketData, trading: TradingConfig) -> tuple[str, ...]:
+    """Return in sentences what a replay of a market assumes."""
+    return (*market.assumptions, *_terms_assumptions(market), *_replay_assumptions(trading))
 
 
 def _replay_assumptions(trading: TradingConfig) -> list[str]:
