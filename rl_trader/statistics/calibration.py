@@ -111,10 +111,20 @@ def calibrate(num_draws: int, seed: int = 0) -> Iterator[Rate]:
 
 def _rate(name: str, nominal: float, draw: Draw, num_draws: int, seed: int) -> Rate:
     rng = np.random.default_rng((seed, *name.encode()))
-    values = np.array([draw(n, rng) for n in range(num_draws)])
-    error = max(float(values.std()), math.sqrt(nominal * (1.0 - nominal))) / math.sqrt(num_draws)
+    return counted_rate(name, nominal, np.array([draw(n, rng) for n in range(num_draws)]))
+
+
+def counted_rate(name: str, nominal: float, values: NDArray[np.float64]) -> Rate:
+    """Return how often something happened.
+
+    Args:
+        name: Of what happened.
+        nominal: How often it should; a rate of 1 is only shown.
+        values: (num_draws,) 1 where it did, 0 where not, between them in part.
+    """
+    error = max(float(values.std()), math.sqrt(nominal * (1.0 - nominal))) / math.sqrt(len(values))
     limit = nominal + SLACK + NUM_ERRORS * error
-    return Rate(name, nominal, float(values.mean()), num_draws, limit, is_bounded=nominal < 1.0)
+    return Rate(name, nominal, float(values.mean()), len(values), limit, is_bounded=nominal < 1.0)
 
 
 def _misses_mean(series: Callable[[int, np.random.Generator], NDArray[np.float64]]) -> Draw:
