@@ -1,6 +1,5 @@
 """A trader that wants what a test says, on an exchange in virtual time that fails as a test says."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -27,6 +26,7 @@ from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.policies import STOP_LOSS, legs
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.virtual_clock import VirtualClock
+from rl_trader.rehearsal.virtual_loop import run_virtually
 
 BARS = 60
 HAND = {"action": "other_hand", "account": ACCOUNT, "symbol": SYMBOL}
@@ -130,7 +130,7 @@ class Play:
                 look(self)
             await self.stage.kill()
 
-        asyncio.run(run())
+        run_virtually(run())
         assert self.faults.unfired() == []
         return self
 

@@ -1,6 +1,5 @@
 """Limit orders of the live trader: they rest for a bar, and are taken back before the next decision."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -30,6 +29,7 @@ from rl_trader.rehearsal.plans import draw_plan
 from rl_trader.rehearsal.run import BARS, Rehearsal
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.tally import Tally
+from rl_trader.rehearsal.virtual_loop import run_virtually
 from tests.test_live_core import Desk, alerts, places
 
 D = Decimal
@@ -309,7 +309,7 @@ def play(stage: Stage, num_bars: int) -> None:
         await stage.run_until(START_MS + num_bars * BAR_MS - 1_000)
         await stage.kill()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_an_order_rests_as_post_only_until_the_bars_end_and_another_takes_its_place() -> None:
@@ -358,7 +358,7 @@ def test_the_exchange_cancels_what_rests_where_the_trader_is_gone() -> None:
         await stage.run_until(START_MS + BAR_MS + 160_000)
         assert not trader.open_orders
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 # Rehearsed

@@ -196,7 +196,7 @@ def test_a_plan_for_another_venue_is_refused() -> None:
 def fired(number: int, **trigger: Any) -> list[int]:
     """Return which of so many calls are met, counted from 1."""
     watch = Watch(Trigger(endpoint=ORDER, **trigger), "seed")
-    return [n for n in range(1, number + 1) if watch.is_met_by_call(ORDER, NOTHING, 0)]
+    return [n for n in range(1, number + 1) if watch.is_met_by_call(ORDER, lambda: NOTHING, 0)]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,9 @@ def test_a_trigger_counts(trigger: dict[str, Any], calls: list[int]) -> None:
 @given(st.text(max_size=8), st.integers(1, 99), st.integers(1, 60))
 def test_a_seed_gives_the_same_choice_at_the_same_count(seed: str, percent: int, number: int) -> None:
     trigger = FaultPlan.of(one({"endpoint": "*", "probability": percent / 100})).faults[0].trigger
-    first, again = ([w.is_met_by_call("x", NOTHING, 0) for _ in range(number)] for w in watches(trigger, seed, seed))
+    first, again = (
+        [w.is_met_by_call("x", lambda: NOTHING, 0) for _ in range(number)] for w in watches(trigger, seed, seed)
+    )
     assert first == again
 
 
@@ -230,12 +232,14 @@ def watches(trigger: Trigger, *seeds: str) -> list[Watch]:
 
 def test_a_probability_is_met_as_often_as_it_says_and_seeds_differ() -> None:
     trigger = FaultPlan.of(one({"endpoint": "*", "probability": 0.3})).faults[0].trigger
-    draws = [[watch.is_met_by_call("x", NOTHING, 0) for _ in range(2_000)] for watch in watches(trigger, "a", "b")]
+    draws = [
+        [watch.is_met_by_call("x", lambda: NOTHING, 0) for _ in range(2_000)] for watch in watches(trigger, "a", "b")
+    ]
     # 600 of 2000 are expected, with a standard deviation of (2000 * 0.3 * 0.7) ** 0.5 = 20.5.
     assert all(abs(sum(drawn) - 600) < 4 * 20.5 for drawn in draws)
     assert draws[0] != draws[1]
     always = FaultPlan.of(one({"endpoint": "*", "probability": 1})).faults[0].trigger
-    assert all(Watch(always, "a").is_met_by_call("x", NOTHING, 0) for _ in range(100))
+    assert all(Watch(always, "a").is_met_by_call("x", lambda: NOTHING, 0) for _ in range(100))
 
 
 def test_the_same_plan_and_calls_give_the_same_faults() -> None:

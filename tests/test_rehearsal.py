@@ -1,6 +1,5 @@
 """The live trader rehearsed on an exchange that fails: no invariant breaks, and each one breaks where it should."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.run import BARS, Rehearsal, Result, rehearse
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.tally import Tally
+from rl_trader.rehearsal.virtual_loop import run_virtually
 
 REPO = Path(__file__).parents[1]
 D = Decimal
@@ -267,7 +267,7 @@ def play(stage: Stage, until_bar: int, then: Callable[[Stage], object] = lambda 
         then(stage)
         await stage.kill()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_calm_market_loses_nothing() -> None:

@@ -56,6 +56,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return a text in which nothing is to be seen that must not."""
+        if not text:
+            return text
         for value in sorted(self._values, key=len, reverse=True):
             text = text.replace(value, HIDDEN)
         for pattern in _PATTERNS:

@@ -93,11 +93,11 @@ class Venue:
 
     def market_ms(self) -> int:
         """Return the market's time."""
-        return self.market.now_ms
+        return self.market.source.now_ms
 
     def session_ms(self) -> int:
         """Return the session's time."""
-        return self.market.now_ms if self._session_clock is None else self._session_clock()
+        return self.market.source.now_ms if self._session_clock is None else self._session_clock()
 
     def tell_time(self) -> int:
         """Return the market's time to whoever may set a clock by it."""

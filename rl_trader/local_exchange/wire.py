@@ -6,6 +6,7 @@ than today's tick or step: such a number keeps its places rather than losing the
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache
 from typing import Final
 
 from rl_trader.contract_terms import ContractTerms
@@ -22,7 +23,12 @@ def places(unit: Decimal) -> int:
 @exact
 def fixed(value: Decimal, digits: int) -> str:
     """Return a number with this many digits after the point, halves to even, without a negative zero."""
-    return f"{value.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN) + 0:f}"
+    return f"{value.quantize(_unit(digits), ROUND_HALF_EVEN) + 0:f}"
+
+
+@cache
+def _unit(digits: int) -> Decimal:
+    return Decimal(1).scaleb(-digits)
 
 
 def price_text(price: Decimal, contract: ContractTerms) -> str:

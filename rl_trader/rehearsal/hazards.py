@@ -74,7 +74,7 @@ class Hazards:
         """
         self.passed[point] += 1
         if not self.is_dead:
-            due = next((kill for kill in self._left if kill.is_due(point, self.now_ms())), None)
+            due = self._due(point)
             if due is None:
                 return
             self._end(due)
@@ -82,7 +82,7 @@ class Hazards:
 
     def look(self) -> None:
         """End the process if the moment has come."""
-        due = next((kill for kill in self._left if kill.is_due(ANY_MOMENT, self.now_ms())), None)
+        due = self._due(ANY_MOMENT)
         if due is not None and not self.is_dead:
             self._end(due)
 
@@ -90,12 +90,14 @@ class Hazards:
     def next_ms(self) -> int | None:
         """When the next kill comes that waits for a moment."""
         now = self.now_ms()
-        times = (k.since_ms for k in self._left if k.point == ANY_MOMENT and now < k.until_ms)
+        times = [kill.since_ms for kill in self._left if kill.point == ANY_MOMENT and now < kill.until_ms]
         return min(times, default=None)
 
     @property
     def clock_step_ms(self) -> int:
         """By how much the machine's clock has jumped so far."""
+        if not self.clock_steps:
+            return 0
         now = self.now_ms()
         return sum(step.by_ms for step in self.clock_steps if step.time_ms <= now)
 
@@ -106,6 +108,12 @@ class Hazards:
     def pauses(self) -> int:
         """Return how many turns others have."""
         return self._chance.randrange(MOST_PAUSES + 1) if self.seed else 0
+
+    def _due(self, point: str) -> Kill | None:
+        for kill in self._left:
+            if kill.point == point and kill.is_due(point, self.now_ms()):
+                return kill
+        return None
 
     def _end(self, kill: Kill) -> None:
         self._left.remove(kill)

@@ -54,6 +54,7 @@ class MarketLine:
         self._revised = {opened: 0 for opened in revised}  # by open time: when it is told; 0 before its end
         self._venue, self._symbol = venue, symbol
         self._silences, self._late = tuple(silences), dict(late or {})
+        self._edges = [time for each in silences for time in (each.since_ms + STALE_MS, each.until_ms)]
         self._bars: list[_Bar] = []
         self._last: _Bar | None = None
         self._has_moved = False
@@ -64,8 +65,7 @@ class MarketLine:
     def next_ms(self) -> int | None:
         """When there is something to be told next, beside what the market does."""
         now = self._now()
-        edges = [time for silence in self._silences for time in (silence.since_ms + STALE_MS, silence.until_ms)]
-        times = (*edges, *(bar.due_ms for bar in self._bars), *self._revised.values())
+        times = (*self._edges, *(bar.due_ms for bar in self._bars), *self._revised.values())
         return min((time for time in times if time > now), default=None)
 
     def begin(self) -> None:
@@ -83,8 +83,10 @@ class MarketLine:
         if self._has_moved or not self._is_alive:
             mark = self._venue.exchange.quotes[self._symbol].mark
             events.append(MarketSeen(t_ms=now, is_alive=True, mark_price=mark))
-        events += self._take_bars(now, was_silent=self._is_alive is False)
-        events += self._take_revised(now)
+        if self._bars:
+            events += self._take_bars(now, was_silent=self._is_alive is False)
+        if self._revised:
+            events += self._take_revised(now)
         self._is_alive, self._has_moved = True, False
         return events
 

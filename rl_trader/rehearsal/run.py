@@ -1,6 +1,5 @@
 """Plays the plan of a seed, and asks every invariant; many seeds on several processes."""
 
-import asyncio
 import traceback
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.stage import ADDRESS, Stage
 from rl_trader.rehearsal.tally import Breach, Tally
 from rl_trader.rehearsal.virtual_clock import VirtualClock
+from rl_trader.rehearsal.virtual_loop import run_virtually
 
 BARS: Final = 60  # of a rehearsal, unless said otherwise
 FIRST_MS: Final = 1_000  # after the market's beginning the trader begins
@@ -115,7 +115,7 @@ class Rehearsal:
 
     def play(self) -> Record:
         """Play it to its end, and return what is left."""
-        return asyncio.run(self._play())
+        return run_virtually(self._play())
 
     def _record(self, failure: str) -> Record:
         stage, trader = self.stage, self._assembly.venue.trader(ACCOUNT)

@@ -11,7 +11,7 @@ Times in milliseconds since 1970 UTC.
 import asyncio
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from rl_trader.live.bans import banned
 from rl_trader.live.calls import Calls
@@ -44,6 +44,7 @@ from rl_trader.rehearsal.policies import CAPS
 from rl_trader.rehearsal.sockets import MemoryDialer, user_stream
 from rl_trader.rehearsal.timers import VirtualTimers
 from rl_trader.rehearsal.virtual_clock import VirtualClock
+from rl_trader.rehearsal.virtual_loop import VirtualLoop
 from rl_trader.rehearsal.wire import MemoryWire
 
 ADDRESS: Final = "http://127.0.0.1:1"  # of nobody: requests never leave the process
@@ -194,10 +195,10 @@ class Stage:
         """Let time pass, and everything happen that happens in it."""
         source = self.venue.market.source
         assert isinstance(source, Replay)
-        while self._now() < end_ms:
+        while (now_ms := self._now()) < end_ms:
             wanted = [end_ms, source.next_ms, self.network.clock.next_ms, *self._awaited()]
-            await self._go_to(max(min(time for time in wanted if time is not None), self._now()))
-            if source.is_over and self._timers.next_ms is None:
+            await self._go_to(max(min([time for time in wanted if time is not None]), now_ms))
+            if self._timers.next_ms is None and source.is_over:
                 break
 
     def _awaited(self) -> list[int | None]:
@@ -236,18 +237,18 @@ class Stage:
 
     def _let_time_be(self) -> None:
         """Let every clock show the market's time; the engine's stands still between two corners of the path."""
-        engine = self.venue.exchange.state
-        engine.now_ms = max(engine.now_ms, self._now())
+        engine, now_ms = self.venue.exchange.state, self._now()
+        engine.now_ms = max(engine.now_ms, now_ms)
         self.network.streams.tick()
-        self.network.clock.at(self._now())
-        self._timers.at(self._now())
-        self._clock.at(self._now())
+        self.network.clock.at(now_ms)
+        self._timers.at(now_ms)
+        self._clock.at(now_ms)
 
     async def _settle(self) -> None:
         """Let everything happen that is due."""
         self.venue.tick()
         for _ in range(MOST_ROUNDS):
-            await _quiet()
+            await _loop().quiet()
             self._check()
             names = self._timers.take_due()
             for name in names:
@@ -313,19 +314,7 @@ def digest(state: State) -> str:
         state.changes = changes
 
 
-async def _quiet() -> None:
-    """Wait until nobody can go on without something new."""
+def _loop() -> VirtualLoop:
     loop = asyncio.get_running_loop()
-    ready: Any = getattr(loop, "_ready")  # noqa: B009 - not in the types
-    if not ready:
-        return
-    quiet = loop.create_future()
-
-    def look() -> None:
-        if ready:
-            loop.call_soon(look)
-        elif not quiet.done():
-            quiet.set_result(None)
-
-    loop.call_soon(look)
-    await quiet
+    assert isinstance(loop, VirtualLoop), "a stage is run by run_virtually"
+    return loop

@@ -27,7 +27,7 @@ class VirtualTimers:
 
     def take_due(self) -> list[str]:
         """Return, and forget, the names of those that fire by now, in their order."""
-        due = sorted((time, name) for name, time in self._due.items() if time <= self._now_ms)
+        due = sorted([(time, name) for name, time in self._due.items() if time <= self._now_ms])
         for _, name in due:
             del self._due[name]
         return [name for _, name in due]

@@ -1,6 +1,8 @@
 """A clock that waits in virtual time."""
 
 import asyncio
+import heapq
+from itertools import count
 
 
 class VirtualClock:
@@ -12,7 +14,8 @@ class VirtualClock:
 
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
-        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: when, and in which order
 
     def monotonic_ms(self) -> int:
         """Return its time."""
@@ -21,13 +24,14 @@ class VirtualClock:
     @property
     def next_ms(self) -> int | None:
         """When somebody wakes next."""
-        self._sleepers = [entry for entry in self._sleepers if not entry[1].done()]
-        return min((time for time, _ in self._sleepers), default=None)
+        while self._sleepers and self._sleepers[0][-1].done():
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
 
     def alarm(self, duration_ms: int) -> "asyncio.Future[None]":
         """Return what is done after a time; who needs it no more cancels it."""
         future = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self._now_ms + duration_ms, future))
+        heapq.heappush(self._sleepers, (self._now_ms + duration_ms, next(self._numbers), future))
         return future
 
     async def sleep(self, duration_ms: int) -> None:
@@ -37,9 +41,8 @@ class VirtualClock:
     def at(self, now_ms: int) -> None:
         """Let it be a time."""
         self._now_ms = max(self._now_ms, now_ms)
-        due = [entry for entry in self._sleepers if entry[0] <= self._now_ms]
-        self._sleepers = [entry for entry in self._sleepers if entry[0] > self._now_ms]
-        for _, future in sorted(due, key=lambda entry: entry[0]):
+        while self._sleepers and self._sleepers[0][0] <= self._now_ms:
+            future = heapq.heappop(self._sleepers)[-1]
             if not future.done():
                 future.set_result(None)
 

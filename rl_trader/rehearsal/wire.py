@@ -1,8 +1,7 @@
 """Requests of the live trader to an exchange in memory, and what is lost on the way."""
 
 import asyncio
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from rl_trader.live.exchange.venue import Gate
 from rl_trader.live.exchange.wire import Patience, WireAnswer, WireRequest
@@ -33,23 +32,23 @@ class MemoryWire:
     async def send(self, request: WireRequest) -> WireAnswer:
         """Send a request once; others have their turn before it leaves, and before its answer is read."""
         self._gate.check(request.url, request.method)
-        split = urlsplit(request.url)
-        name = f"{request.method} {split.path.removeprefix('/fapi/')}"
+        scheme, _, rest = request.url.partition("://")
+        host, _, target = rest.partition("/")
+        path, _, query = target.partition("?")
+        name = f"{request.method} {path.removeprefix('fapi/')}"
         await self._pause()
         self._hazards.at(f"before sending {name}")
         sent = Request(
             method=request.method,
-            path=split.path,
-            query=split.query,
+            path=f"/{path}",
+            query=query,
             body=request.body,
             headers={key.lower(): value for key, value in request.headers.items()},
             address=ADDRESS,
         )
-        asked, task = self._network.send(
-            sent, len(self._journal), self._journal.client_ids, f"{split.scheme}://{split.netloc}"
-        )
+        asked, task = self._network.send(sent, len(self._journal), self._journal.client_ids, f"{scheme}://{host}")
         alarm = self._network.clock.alarm(PATIENCE_MS)
-        await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
+        await _first_of(task, alarm)
         alarm.cancel()
         await self._pause()
         self._hazards.at(f"before reading the answer to {name}")
@@ -65,6 +64,19 @@ class MemoryWire:
 
     async def close(self) -> None:
         """Do nothing: there is nothing open."""
+
+
+def _first_of(*futures: "asyncio.Future[Any]") -> "asyncio.Future[None]":
+    """Return what is done once one of several is."""
+    first = asyncio.get_running_loop().create_future()
+
+    def tell(_done: "asyncio.Future[Any]") -> None:
+        if not first.done():
+            first.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(tell)
+    return first
 
 
 def _turns(number: int) -> "asyncio.Future[None]":

@@ -4,7 +4,6 @@ What notices takes its clock as a parameter; what is measured is a duration on t
 waited for. The worst of many moments counts at which the silence may begin between two looks.
 """
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -30,6 +29,7 @@ from rl_trader.rehearsal.minutes import ACCOUNT, BAR_MS, START_MS, minute_exchan
 from rl_trader.rehearsal.network import Network
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.virtual_clock import VirtualClock
+from rl_trader.rehearsal.virtual_loop import run_virtually
 
 SECOND_MS: Final = 1_000
 LONGEST_MS: Final = 120_000  # that something may take to be noticed
@@ -76,7 +76,7 @@ def lost_stream(effort: Effort, *, answers_pings: bool) -> Iterator[Contest]:
     """
     moments = range(BEGIN_MS, BEGIN_MS + BAR_MS, BAR_MS // effort.num_moments)
     yield Contest(
-        subject=lambda: max(asyncio.run(_lost_ms(moment, answers_pings)) for moment in moments) / SECOND_MS,
+        subject=lambda: max(run_virtually(_lost_ms(moment, answers_pings)) for moment in moments) / SECOND_MS,
         reference=lambda: LIMITS.stall_ms / SECOND_MS,
         reference_name="the silence that a connection is allowed",
         config=live_hash(),

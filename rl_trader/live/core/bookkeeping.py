@@ -102,7 +102,8 @@ def see_order(state: State, order: OrderSeen) -> None:
     _, strange = state.strangers.pop(order.order_id or 0, (0, ZERO))
     if intent is None or found is None:
         return
-    intent = replace(intent, traded=intent.traded + abs(strange))
+    if strange:
+        intent = replace(intent, traded=intent.traded + abs(strange))
     executed = max(intent.executed, order.executed)
     if executed > intent.executed:
         intent = replace(intent, executed_ms=state.now_ms)

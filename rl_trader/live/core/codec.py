@@ -1,9 +1,10 @@
 """Events and intents as JSON, for the journal: names and plain values, decimals as text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -12,7 +13,10 @@ from rl_trader.live.core import events
 from rl_trader.live.core.events import Event
 
 T = TypeVar("T")
-_KNOWN_HINTS: dict[object, dict[str, Any]] = {}
+_Reader = Callable[[Any], Any]
+_Form = tuple[dict[str, _Reader | None], frozenset[str]]  # how each field is read; those that no record is without
+_KNOWN_FORMS: Final[dict[object, _Form]] = {}
+_AS_THEY_ARE: Final = (str, int, bool, float)
 KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in get_args(events.Event)}
 
 
@@ -22,8 +26,7 @@ class CodecError(RlTraderError):
 
 def encode(record: object) -> dict[str, Any]:
     """Return a record's fields as plain values."""
-    assert is_dataclass(record)
-    return {field.name: _plain(getattr(record, field.name)) for field in fields(record)}
+    return {name: _plain(getattr(record, name)) for name in _form(type(record))[0]}
 
 
 def decode_event(kind: str, body: Mapping[str, Any]) -> Event:
@@ -43,22 +46,24 @@ def decode(kind: type[T], body: Mapping[str, Any]) -> T:
     Raises:
         CodecError: If its fields are others.
     """
-    hints, own = _hints(kind), {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    younger = {name for name, field in own.items() if field.default is not MISSING}
-    if not set(hints) - younger <= set(body) <= set(hints):
-        difference = ", ".join(sorted(set(body) ^ set(hints)))
+    readers, older = _form(kind)
+    if not older <= body.keys() <= readers.keys():
+        difference = ", ".join(sorted(body.keys() ^ readers.keys()))
         raise CodecError(f"a {kind.__name__} of the journal has a missing or unknown field ({difference})")
-    return kind(**{name: _rich(hints[name], value) for name, value in body.items()})
+    return kind(**{name: value if (read := readers[name]) is None else read(value) for name, value in body.items()})
 
 
-def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
-    if kind not in _KNOWN_HINTS:
-        hints = get_type_hints(kind)
-        _KNOWN_HINTS[kind] = {field.name: hints[field.name] for field in fields(kind)}
-    return _KNOWN_HINTS[kind]
+def _form(kind: Any) -> _Form:  # noqa: ANN401 - any dataclass
+    if kind not in _KNOWN_FORMS:
+        hints, own = get_type_hints(kind), fields(kind)
+        older = frozenset(field.name for field in own if field.default is MISSING)
+        _KNOWN_FORMS[kind] = {field.name: _reader(hints[field.name]) for field in own}, older
+    return _KNOWN_FORMS[kind]
 
 
 def _plain(value: object) -> object:
+    if value is None or type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, Enum):
@@ -68,15 +73,14 @@ def _plain(value: object) -> object:
     return encode(value) if is_dataclass(value) else value
 
 
-def _rich(kind: Any, value: Any) -> Any:  # noqa: ANN401 - whatever the field is annotated with
+def _reader(kind: Any) -> _Reader | None:  # noqa: ANN401 - whatever the field is annotated with
     if get_origin(kind) is UnionType:
-        if value is None:
-            return None
         (kind,) = (option for option in get_args(kind) if option is not NoneType)
+        read = _reader(kind)
+        return None if read is None else lambda value: None if value is None else read(value)
     if get_origin(kind) is tuple:
-        return tuple(_rich(get_args(kind)[0], item) for item in value)
-    if kind is Decimal:
-        return Decimal(value)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    return decode(kind, value) if is_dataclass(kind) and isinstance(kind, type) else value
+        each = _reader(get_args(kind)[0])
+        return tuple if each is None else lambda value: tuple(each(item) for item in value)
+    if kind is Decimal or (isinstance(kind, type) and issubclass(kind, Enum)):
+        return kind
+    return partial(decode, kind) if is_dataclass(kind) and isinstance(kind, type) else None

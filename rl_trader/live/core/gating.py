@@ -23,6 +23,7 @@ def gate_of(terms: ContractTerms) -> Gate:
     What it asks is compiled here: at work a compilation would hold up the trader for a minute.
     """
     _own_liquidation_price(terms, Decimal(1), terms.tick_size, terms.tick_size, ZERO)
+    today = _Today(terms)
 
     def ask(state: State, intent: Intent) -> str | None:
         order = RiskOrder(
@@ -33,10 +34,28 @@ def gate_of(terms: ContractTerms) -> Gate:
         )
         if state.caps is None:
             return "no caps were given at the start"
-        refusal = RiskGate(state.caps).refusal(order, _view(state, terms))
+        refusal = RiskGate(state.caps).refusal(order, _view(state, today.told_by(state.symbol)))
         return None if refusal is None else str(refusal)
 
     return ask
+
+
+class _Today:
+    """Terms with the filters that were told last; they are put together when others are told.
+
+    Args:
+        terms: Of the symbol, in training.
+    """
+
+    def __init__(self, terms: ContractTerms) -> None:
+        self._trained, self._terms = terms, terms
+        self._told: SymbolSeen | None = None
+
+    def told_by(self, told: SymbolSeen | None) -> ContractTerms:
+        """Return the terms of today."""
+        if told is not self._told:
+            self._told, self._terms = told, _today(self._trained, told)
+        return self._terms
 
 
 def _today(terms: ContractTerms, told: SymbolSeen | None) -> ContractTerms:
@@ -58,7 +77,7 @@ def _today(terms: ContractTerms, told: SymbolSeen | None) -> ContractTerms:
 def _view(state: State, terms: ContractTerms) -> RiskView:
     return RiskView(
         now_ms=state.now_ms,
-        terms=_today(terms, state.symbol),
+        terms=terms,
         stop=state.stop_kind,
         armed_until_ms=state.armed_until_ms,
         banned_until_ms=state.banned_until_ms,

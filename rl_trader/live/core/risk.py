@@ -11,7 +11,7 @@ Prices in USDT per unit of the base asset, amounts in base asset and signed, mon
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -98,12 +98,13 @@ class Performance:
             )
         moved = transferred - self.transferred
         gained = equity - self.equity - moved
-        before = self
-        if now_ms // MS_PER_DAY > self.day:  # a gap between two looks belongs to the new day
-            before = replace(self, day=now_ms // MS_PER_DAY, day_opening_equity=self.equity + moved, day_pnl=ZERO)
-        return replace(
-            before,
-            day_pnl=before.day_pnl + gained,
+        day, opening, pnl = self.day, self.day_opening_equity, self.day_pnl
+        if now_ms // MS_PER_DAY > day:  # a gap between two looks belongs to the new day
+            day, opening, pnl = now_ms // MS_PER_DAY, self.equity + moved, ZERO
+        return Performance(
+            day=day,
+            day_opening_equity=opening,
+            day_pnl=pnl + gained,
             peak_equity=max(self.peak_equity + moved, equity),
             equity=equity,
             transferred=transferred,

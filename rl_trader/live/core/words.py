@@ -1,6 +1,7 @@
 """The words of the live trader's core; each value is what the journal writes."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Purpose(StrEnum):
@@ -15,7 +16,7 @@ class Purpose(StrEnum):
     @property
     def is_conditional(self) -> bool:
         """Whether it is an order of the algo service."""
-        return self in (Purpose.STOP, Purpose.TAKE_PROFIT)
+        return self in _CONDITIONAL
 
     @property
     def adds_exposure(self) -> bool:
@@ -38,7 +39,12 @@ class IntentState(StrEnum):
     @property
     def is_over(self) -> bool:
         """Whether nothing more can come of it."""
-        return self in (IntentState.FILLED, IntentState.ENDED, IntentState.REJECTED, IntentState.ABSENT)
+        return self in _OVER
+
+
+# Looked up for every order at every event: members are found slowly.
+_CONDITIONAL: Final = (Purpose.STOP, Purpose.TAKE_PROFIT)
+_OVER: Final = (IntentState.FILLED, IntentState.ENDED, IntentState.REJECTED, IntentState.ABSENT)
 
 
 class StopKind(StrEnum):

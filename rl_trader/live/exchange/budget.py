@@ -25,6 +25,7 @@ SHARE_PERCENT: Final[Mapping[Use, int]] = {Use.ENTRY: 50, Use.QUERY: 70, Use.EXI
 
 _PERCENT: Final = 100
 _LIMITED: Final = 429
+_SUCCESSES: Final = range(200, 300)
 _TOO_MANY_ORDERS: Final = -1015
 _USED_WEIGHT: Final = "x-mbx-used-weight-1m"
 _ORDER_COUNTS: Final = ("x-mbx-order-count-10s", "x-mbx-order-count-1m")
@@ -121,26 +122,37 @@ class Budget:
 
     def charged(self, cost: Cost, now_ms: int) -> "Budget":
         """Return the budget after a call is sent."""
-        return replace(
-            self,
+        return self._counting(
             weight=self.weight.added(cost.weight, now_ms),
-            orders_10_s=self.orders_10_s.added(cost.orders, now_ms),
-            orders_minute=self.orders_minute.added(cost.orders, now_ms),
+            orders_10_s=self.orders_10_s.added(cost.orders, now_ms) if cost.orders else self.orders_10_s,
+            orders_minute=self.orders_minute.added(cost.orders, now_ms) if cost.orders else self.orders_minute,
         )
 
     def learned(self, answer: RawAnswer) -> "Budget":
         """Return the budget after an answer: what its headers count, its limits, and how long to wait."""
         now_ms, headers = answer.received_ms, answer.headers
         weight, ten_seconds, minute = (_whole(headers, name) for name in (_USED_WEIGHT, *_ORDER_COUNTS))
-        counted = replace(
-            self,
+        counted = self._counting(
             weight=self.weight if weight is None else self.weight.told(weight, now_ms),
             orders_10_s=self.orders_10_s if ten_seconds is None else self.orders_10_s.told(ten_seconds, now_ms),
             orders_minute=self.orders_minute if minute is None else self.orders_minute.told(minute, now_ms),
         )
         return counted._limited(answer)
 
+    def _counting(self, weight: Count, orders_10_s: Count, orders_minute: Count) -> "Budget":
+        return Budget(
+            limits=self.limits,
+            weight=weight,
+            orders_10_s=orders_10_s,
+            orders_minute=orders_minute,
+            paused_until_ms=self.paused_until_ms,
+            orders_paused_until_ms=self.orders_paused_until_ms,
+            banned_until_ms=self.banned_until_ms,
+        )
+
     def _limited(self, answer: RawAnswer) -> "Budget":
+        if answer.status in _SUCCESSES and answer.endpoint != "exchange_info":  # which says nothing of limits
+            return self
         outcome, now_ms = classify(answer), answer.received_ms
         if outcome.kind is Kind.ACKED:
             is_info = answer.endpoint == "exchange_info"

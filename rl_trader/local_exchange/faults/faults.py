@@ -50,7 +50,14 @@ class Faults:
         self, plan: FaultPlan, venue: Venue, pause: Callable[[int], Awaitable[object]] = machine_pause
     ) -> None:
         self._watches = [(fault, Watch(fault.trigger, f"{plan.seed} {n}")) for n, fault in enumerate(plan.faults)]
-        self._is_about_frames = any(isinstance(fault.action, FrameAction) for fault in plan.faults)
+        self._on_calls = [(fault, watch) for fault, watch in self._watches if fault.trigger.endpoint is not None]
+        self._on_frames = [
+            (fault.name, fault.action, watch) for fault, watch in self._watches if isinstance(fault.action, FrameAction)
+        ]
+        timed = [(watch.trigger.time, fault, watch) for fault, watch in self._watches]
+        self._in_time = sorted(
+            ((time, fault, watch) for time, fault, watch in timed if time is not None), key=lambda entry: entry[0]
+        )
         self._venue = venue
         self._pause = pause
         self._stage = Stage(venue)
@@ -101,14 +108,14 @@ class Faults:
             await self._pause(pause_ms)
 
     def _steps(self, call: ApiCall, proceed: Callable[[], Response]) -> Steps:
-        facts, now_ms = call.facts(), self._venue.market_ms()
+        now_ms = self._venue.market_ms()
         self.on_time(now_ms)
         inner: Inner = partial(self._stage.through_effects, call, partial(_carried_out, call, proceed))
         fired = [
             fault
-            for fault, watch in self._watches
+            for fault, watch in self._on_calls
             if not (isinstance(fault.action, CallAction) and fault.action.spares(call))
-            and watch.is_met_by_call(call.endpoint, facts, now_ms)
+            and watch.is_met_by_call(call.endpoint, call.facts, now_ms)
         ]
         for fault in fired:
             if isinstance(fault.action, CallAction):
@@ -137,7 +144,7 @@ class Faults:
     def pass_frame(self, connection: Connection, stream: str, text: str) -> Iterable[str]:
         """Return what is sent in the place of a frame of a stream."""
         wires = self._stage.wires
-        if not self._is_about_frames and not wires.mutes:
+        if not self._on_frames and not wires.mutes:
             return (text,)
         frame = wires.frame(connection, stream, text)
         if wires.is_muted(connection, frame.stream):
@@ -145,13 +152,11 @@ class Faults:
         if stream in ("", PING):
             return (text,)
         is_awaited, texts = wires.is_holding(frame), [text]
-        facts, now_ms = frame.facts(), self._venue.market_ms()
-        for fault, watch in self._watches:
-            if isinstance(fault.action, FrameAction) and watch.is_met_by_frame(
-                frame.stream, frame.event, facts, now_ms
-            ):
-                self._stage.record(fault.name, str(frame))
-                texts = fault.action.passes(self._stage, frame, texts)
+        now_ms = self._venue.market_ms()
+        for name, action, watch in self._on_frames:
+            if watch.is_met_by_frame(frame.stream, frame.event, frame.facts, now_ms):
+                self._stage.record(name, str(frame))
+                texts = action.passes(self._stage, frame, texts)
         if not connection.is_open:
             return ()
         return [*texts, *wires.take_held(frame)] if is_awaited else texts
@@ -164,8 +169,10 @@ class Faults:
         Args:
             market_ms: The market's time.
         """
-        due = [(watch.trigger.time, fault) for fault, watch in self._watches if watch.is_met_at(market_ms)]
-        for _, fault in sorted(due, key=lambda entry: entry[0] or 0):
+        due = []
+        while self._in_time and self._in_time[0][2].is_met_at(market_ms):
+            due.append(self._in_time.pop(0)[1])
+        for fault in due:
             assert isinstance(fault.action, Deed)
             self._stage.perform(fault.name, fault.action)
         self._stage.on_time()
@@ -177,6 +184,8 @@ class Faults:
 
 def _carried_out(call: ApiCall, proceed: Callable[[], Response]) -> Steps:
     yield from ()
+    if not call.during:
+        return proceed()
     with ExitStack() as stack:
         for condition in call.during:
             stack.enter_context(condition)

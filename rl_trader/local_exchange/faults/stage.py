@@ -80,7 +80,8 @@ class Stage:
 
     def on_time(self) -> None:
         """End what is over, and send what was held back until now."""
-        for effect in [effect for effect in self.effects if effect.is_over(self)]:
-            self.effects.remove(effect)
-            effect.end(self)
+        if self.effects:
+            for effect in [effect for effect in self.effects if effect.is_over(self)]:
+                self.effects.remove(effect)
+                effect.end(self)
         self.wires.on_time()

@@ -1,7 +1,7 @@
 """When a fault happens: at the n-th call or frame of a kind, at a moment, or as a seed has it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal
@@ -78,12 +78,12 @@ class Watch:
         self._conditions = trigger.conditions()
         self._seed = seed
 
-    def is_met_by_call(self, endpoint: str, facts: Facts, now_ms: int) -> bool:
+    def is_met_by_call(self, endpoint: str, facts: Callable[[], Facts], now_ms: int) -> bool:
         """Count a call if it is one that is waited for; return whether the fault happens to it."""
         pattern = self.trigger.endpoint
         return pattern is not None and fnmatchcase(endpoint, pattern) and self._meets(facts, now_ms)
 
-    def is_met_by_frame(self, stream: str, event: str, facts: Facts, now_ms: int) -> bool:
+    def is_met_by_frame(self, stream: str, event: str, facts: Callable[[], Facts], now_ms: int) -> bool:
         """Count a frame if it is one that is waited for; return whether the fault happens to it."""
         trigger = self.trigger
         is_of_stream = trigger.stream is not None and fnmatchcase(stream, trigger.stream)
@@ -97,11 +97,12 @@ class Watch:
         self.num_met = self.num_fired = 1
         return True
 
-    def _meets(self, facts: Facts, now_ms: int) -> bool:
+    def _meets(self, facts: Callable[[], Facts], now_ms: int) -> bool:
         trigger = self.trigger
-        nobody: frozenset[str] = frozenset()
-        if any(value not in facts.get(name, nobody) for name, value in self._conditions.items()):
-            return False
+        if self._conditions:
+            found, nobody = facts(), frozenset[str]()
+            if any(value not in found.get(name, nobody) for name, value in self._conditions.items()):
+                return False
         if (trigger.since is not None and now_ms < trigger.since) or (
             trigger.until is not None and now_ms >= trigger.until
         ):

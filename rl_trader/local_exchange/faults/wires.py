@@ -183,8 +183,7 @@ class Wires:
 
     def on_time(self) -> None:
         """Send what is due."""
-        now_ms = self._venue.session_ms()
-        while self._late and self._late[0][0] <= now_ms:
+        while self._late and self._late[0][0] <= self._venue.session_ms():
             frame = heapq.heappop(self._late)[-1]
             if not self.is_muted(frame.connection, frame.stream):
                 frame.connection.deliver(frame.text)

@@ -75,12 +75,13 @@ class SymbolPlayer:
         self._tell = tell
         self._quotes = engine.quotes[recording.symbol]
         self._offsets = corner_offsets(recording.interval_ms)
+        self._open_ms = self._open_time(self._row)  # of that bar
         self._corner = 0  # the next one of the bar's path
         self._is_halting = False  # whether the next instant is the begin of a hole
         self._bar: BookBar | None = None  # that is open
         self._path: tuple[Point, ...] = ()  # of it
         self._units = self._done = 0  # of its volume, and how many of them are traded
-        self.played_ms = int(recording.open_time[self._row]) - 1  # the last millisecond that has happened
+        self.played_ms = self._open_ms - 1  # the last millisecond that has happened
         self._know_past_funding()
 
     @property
@@ -90,7 +91,7 @@ class SymbolPlayer:
             return None
         if self._is_halting:
             return self._open_time(self._row - 1) + self._recording.interval_ms
-        return self._open_time(self._row) + self._offsets[self._corner]
+        return self._open_ms + self._offsets[self._corner]
 
     @property
     def opens_next(self) -> bool:
@@ -165,7 +166,9 @@ class SymbolPlayer:
         self._bar = None
         self._corner = 0
         self._row += 1
-        self._is_halting = self._row < self._stop and self._open_time(self._row) > now + 1
+        if self._row < self._stop:
+            self._open_ms = self._open_time(self._row)
+            self._is_halting = self._open_ms > now + 1
         self._tell(BarClosed(self._recording.symbol, open_time, now))
 
     def _halt(self, now: int) -> None:

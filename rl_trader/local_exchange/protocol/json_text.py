@@ -6,7 +6,9 @@ a point or an exponent is read as its text.
 
 import json
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
+
+_WRITE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class JsonError(ValueError):
@@ -30,7 +32,7 @@ def load_json(text: str) -> object:
 
 def dump_json(data: object) -> str:
     """Return the JSON text of plain data, without blanks; what UTF-8 cannot write becomes a question mark."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = _WRITE(data)
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

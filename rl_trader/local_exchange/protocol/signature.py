@@ -6,7 +6,6 @@ the API documentation of USD-M futures, "General Info" and "WebSocket API Genera
 the signature has to be the last parameter; here it is taken out wherever it stands.
 """
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Final
@@ -31,7 +30,7 @@ def sorted_text(texts: Mapping[str, str]) -> bytes:
 
 def signature_of(secret: str, text: bytes) -> str:
     """Return the signature, 64 hexadecimal digits."""
-    return hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), text, "sha256").hex()
 
 
 def is_signed(secret: str, text: bytes, signature: str) -> bool:

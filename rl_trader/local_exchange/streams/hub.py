@@ -149,6 +149,8 @@ class Hub:
 
     def _publish(self, of: str, kinds: frozenset[Kind], symbol: str) -> None:
         """Publish streams of a symbol, or of all symbols, about a symbol that has gone on, or about all."""
+        if not self._feeds[of]:
+            return
         feeds = [(name, feed) for name, (kind, feed) in self._feeds[of].items() if kind in kinds]
         if not feeds:
             return
