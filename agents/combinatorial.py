@@ -1,6 +1,7 @@
-"""Combinatorial purged cross-validation of the forest: many paths through the same time, none of them trained on.
+"""Combinatorial purged cross-validation: many paths through the time before the test, none of them trained on.
 
-An agent is not offered here: it would be trained once for every combination of groups, 15 times for 6 groups over 2.
+The time is cut into groups. For every combination of them a forest, or an agent (``agents.combinatorial_agents``), is
+trained on the others, purged and embargoed, and the tests of all combinations are chained into paths.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.config import TrainConfig
+from agents.config import MarketConfig, TrainConfig
 from agents.markets import load_market, parse_period
 from agents.supervised import ForestConfig, grow_forest, round_trip, training_rows
 from rl_trader.backtest import backtest_policy
@@ -51,6 +52,60 @@ class Combinatorial:
         }
 
 
+def plan_combinations(
+    config: TrainConfig, num_groups: int, num_tested: int, purge_bars: int
+) -> list[CombinatorialFold]:
+    """Return the combinations of groups of whole days, from the begin of the training to that of the test.
+
+    Args:
+        config: Its periods say from when to when.
+        num_groups: Into which the time is cut.
+        num_tested: Of each combination.
+        purge_bars: On either side of a tested group that are not trained on, in whole days.
+
+    Raises:
+        ConfigError: If the groups do not fit into the time.
+    """
+    since, until = parse_period(config.market.train).since, parse_period(config.market.validation).until
+    assert since is not None
+    assert until is not None
+    length = (until - since) // MS_PER_DAY // max(num_groups, 1) * num_groups * MS_PER_DAY
+    return combinatorial_folds(
+        Period(since, since + length),
+        num_groups,
+        num_tested,
+        purge_ms=whole_days(purge_bars * interval_ms(config.market.interval)),
+        embargo_ms=whole_days(int(EMBARGO_SHARE * length)),
+    )
+
+
+def whole_days(length_ms: int) -> int:
+    """Return a time in ms, rounded up to whole days."""
+    return -(-length_ms // MS_PER_DAY) * MS_PER_DAY
+
+
+def before_test(market: MarketConfig) -> MarketConfig:
+    """Return a market whose bars end with the validation period: nothing later is loaded."""
+    return replace(market, test=market.validation)
+
+
+def chained(
+    folds: Sequence[CombinatorialFold], tests: Sequence[Sequence[NDArray[np.float64]]], num_groups: int
+) -> Combinatorial:
+    """Return the paths through the groups.
+
+    Args:
+        folds: All combinations.
+        tests: Of every combination the daily returns of each of its tested groups.
+        num_groups: Number of groups.
+    """
+    of_paths = [
+        np.concatenate([tests[row][folds[row].groups.index(group)] for group, row in enumerate(path)])
+        for path in paths(folds, num_groups)
+    ]
+    return Combinatorial(list(folds), np.stack(of_paths))
+
+
 def cross_validate(
     config: TrainConfig, num_groups: int, num_tested: int, holding_bars: int, forest: ForestConfig | None = None
 ) -> Combinatorial:
@@ -67,25 +122,10 @@ def cross_validate(
         RlTraderError: If configuration or data cannot be used.
     """
     chosen = forest or ForestConfig()
-    since, until = parse_period(config.market.train).since, parse_period(config.market.test).until
-    assert since is not None
-    assert until is not None
     purge_bars = schema_warmup(config.env.schema) + holding_bars + chosen.horizon_bars
-    length = (until - since) // MS_PER_DAY // num_groups * num_groups * MS_PER_DAY  # groups of whole days
-    folds = combinatorial_folds(
-        Period(since, since + length),
-        num_groups,
-        num_tested,
-        purge_ms=purge_bars * interval_ms(config.market.interval),
-        embargo_ms=int(EMBARGO_SHARE * length),
-    )
-    market = load_market(config.market, config.env.schema, config.data)
-    tests = [_tested(fold, market, config, chosen) for fold in folds]
-    of_paths = [
-        np.concatenate([tests[row][folds[row].groups.index(group)] for group, row in enumerate(path)])
-        for path in paths(folds, num_groups)
-    ]
-    return Combinatorial(folds, np.stack(of_paths))
+    folds = plan_combinations(config, num_groups, num_tested, purge_bars)
+    market = load_market(before_test(config.market), config.env.schema, config.data)
+    return chained(folds, [_tested(fold, market, config, chosen) for fold in folds], num_groups)
 
 
 def _tested(

@@ -11,8 +11,9 @@ tests it on what follows, and judges all tests together. The same command goes o
   --holdout SHARE      last part of the time, in no fold (default: 0.1)
   --workers N          trainings at the same time, each in a process of its own (default: 1)
   --open-holdout       test the last fold's seeds on it; once, and counted
-  --groups N           instead of folds: cut the time into N groups, test every pair of them with a forest that is
-                       trained on the others, purged and embargoed, and chain the tests into N - 1 paths
+  --groups N           instead of folds: cut the time before the preset's test into N groups, test every pair of them
+                       with an agent (or with --learner forest) that is trained on the others, purged and embargoed,
+                       and chain the tests into N - 1 paths; 6 groups are 15 trainings
   --json               print JSON
 """
 
@@ -29,6 +30,7 @@ from scripts._options import take_options
 from scripts._overrides import parse_preset
 
 if TYPE_CHECKING:
+    from agents.combinatorial import Combinatorial
     from agents.config import TrainConfig
     from agents.walk_forward import WalkForward
 
@@ -66,19 +68,16 @@ def main() -> int:
 
     groups = options.pop("groups", None)
     if groups is not None:
-        if options.keys() - {"holding_bars", "learner"} or options.get("learner", "forest") != "forest":
-            raise ConfigError("--groups cross-validates a forest: of the other options it takes --holding-bars alone")
-        return _cross_validate(config, groups, options.get("holding_bars", 48), is_json=is_json)
+        return _cross_validate(preset, config, groups, options, workers, is_json=is_json)
     walk = WalkForwardConfig(**options)
     name = config.name or f"walk-forward-{preset}-{config.algo if walk.learner == 'agent' else walk.learner}"
     if opens_holdout:
         _print_holdout(open_holdout(config, walk, name), is_json=is_json)
         return 0
     try:
-        result = run_walk_forward(config, walk, name, lambda line: print(line, file=sys.stderr, flush=True), workers)
+        result = run_walk_forward(config, walk, name, _report, workers)
     except TrainingInterruptedError:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _interrupted()
 
     from rl_trader.report.walk_forward import write_walk_forward
 
@@ -98,18 +97,48 @@ def main() -> int:
     return 0
 
 
-def _cross_validate(config: "TrainConfig", groups: int, holding_bars: int, *, is_json: bool) -> int:
+def _cross_validate(
+    preset: str, config: "TrainConfig", groups: int, options: dict[str, Any], workers: int, *, is_json: bool
+) -> int:
     from agents.combinatorial import cross_validate
+    from agents.combinatorial_agents import cross_validate_agent
+    from agents.interruption import TrainingInterruptedError
 
-    result = cross_validate(config, groups, TESTED_GROUPS, holding_bars)
+    learner, holding_bars = options.pop("learner", "agent"), options.pop("holding_bars", 48)
+    if options or learner not in ("agent", "forest"):
+        raise ConfigError(
+            "--groups cross-validates an agent or a forest: of the other options it takes --learner, --holding-bars,"
+            " --workers and --json alone"
+        )
+    if learner == "forest":
+        result = cross_validate(config, groups, TESTED_GROUPS, holding_bars)
+    else:
+        name = config.name or f"groups-{preset}-{config.algo}"
+        try:
+            result = cross_validate_agent(config, name, groups, TESTED_GROUPS, holding_bars, _report, workers)
+        except TrainingInterruptedError:
+            return _interrupted()
+    _print_paths(result, groups, is_json=is_json)
+    return 0
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _interrupted() -> int:
+    print("interrupted; the same command goes on", file=sys.stderr)
+    return EXIT_INTERRUPTED
+
+
+def _print_paths(result: "Combinatorial", groups: int, *, is_json: bool) -> None:
     found = result.to_json()
     if is_json:
         print(json.dumps(found, indent=1))
-        return 0
-    print(f"{found['num_folds']} forests, {found['num_paths']} paths through {groups} groups")
+        return
+    print(f"{found['num_folds']} trainings, {found['num_paths']} paths through {groups} groups")
     for number, (total, ratio) in enumerate(zip(found["total_returns"], found["sharpe_ratios"], strict=True)):
         print(f"path {number}: {total:+.1%} return, Sharpe {'-' if ratio is None else f'{ratio:.2f}'}")
-    return 0
 
 
 def _print_result(result: "WalkForward", name: str) -> None:
