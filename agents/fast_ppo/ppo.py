@@ -15,9 +15,9 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from agents.fast_ppo.actor_critic import flat_weights, put_back
-from agents.fast_ppo.adam import FlatAdam
 from agents.fast_ppo.loss import Batch, Figures, LossGradient, Weighting
+from agents.flat_nets.adam import FlatAdam
+from agents.flat_nets.chain import flat_weights, put_back
 from rl_trader.errors import ConfigError
 
 TINY: Final = 1e-8  # added to a standard deviation that may be 0, as in SB3

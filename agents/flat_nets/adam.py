@@ -15,13 +15,14 @@ class FlatAdam:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, size: int) -> None:
-        group = optimizer.param_groups[0]
+        self._group = group = optimizer.param_groups[0]
         self._optimizer = optimizer
         self._parameters = [parameter for each in optimizer.param_groups for parameter in each["params"]]
-        self._learning_rate, self._epsilon = group["lr"], group["eps"]
+        self._epsilon = group["eps"]
         self._decay_1, self._decay_2 = group["betas"]
         device = self._parameters[0].device
         self._mean, self._square = torch.zeros(size, device=device), torch.zeros(size, device=device)
+        self._scale = torch.zeros(size, device=device)
         self._num_steps = 0
         self._load()
 
@@ -33,14 +34,14 @@ class FlatAdam:
             self._num_steps = int(states[0]["step"])
 
     def step(self, weights: Tensor, gradient: Tensor) -> None:
-        """Move the weights against a gradient."""
+        """Move the weights against a gradient, at the optimiser's learning rate."""
         self._num_steps += 1
         self._mean.lerp_(gradient, 1.0 - self._decay_1)
         self._square.mul_(self._decay_2).addcmul_(gradient, gradient, value=1.0 - self._decay_2)
         correction_1 = 1.0 - self._decay_1**self._num_steps
         correction_2 = math.sqrt(1.0 - self._decay_2**self._num_steps)
-        scale = self._square.sqrt().div_(correction_2).add_(self._epsilon)
-        weights.addcdiv_(self._mean, scale, value=-self._learning_rate / correction_1)
+        torch.sqrt(self._square, out=self._scale).div_(correction_2).add_(self._epsilon)
+        weights.addcdiv_(self._mean, self._scale, value=-self._group["lr"] / correction_1)
 
     def store(self) -> None:
         """Put the memory back into the optimiser's state."""
