@@ -70,7 +70,6 @@ class TrainingRun:
             RlTraderError: If configuration, data or folder cannot be used.
         """
         find_device(config.device)
-        torch.set_num_threads(choose_threads(config))
         schema = config.env.schema
         self.train_period = parse_period(config.market.train)
         self.validation_period = parse_period(config.market.validation)
@@ -101,6 +100,7 @@ class TrainingRun:
         )
         noise = config.market.feature_noise
         self.env = NoisyVecEnv(env, noise, config.seed) if noise else TradingVecEnv(env)
+        torch.set_num_threads(choose_threads(config))  # now: numba sets it anew when its own threads begin
         self.progress = Progress()
         self._callbacks = [_make_callback(path) for path in config.callbacks]
         if is_new:

@@ -25,7 +25,7 @@ from agents.resume import find_state
 from agents.run_folder import RunFolder
 from agents.train import new_run, resumed_run
 from rl_trader.checkpoint import Checkpoint
-from rl_trader.config import EMBEDDED_ENV, TradingConfig
+from rl_trader.config import EMBEDDED_ENV, EnvConfig, TradingConfig
 from rl_trader.decision import ActionMap
 from rl_trader.embedded import embedded_terms, solve_embedded
 from rl_trader.errors import CheckpointError, ConfigError
@@ -134,6 +134,23 @@ def test_a_killed_run_goes_on_from_its_last_state_to_the_same_end(
     assert run.model.num_timesteps == 512
     run.learn(lambda _done, _total: None)
     assert_equal_runs(folder, whole_runs[algo].folder)
+
+
+def test_a_small_network_trains_on_one_thread_also_after_numba_has_begun_its_own(tmp_path: Path) -> None:
+    config = small_config(tmp_path, "run", "dqn")
+    config = replace(config, env=replace(config.env, features=EnvConfig().features))  # which numba's threads compute
+    code = (
+        "import json, sys, numba, torch\n"
+        "from agents.config import TrainConfig\nfrom agents.train import new_run\n"
+        "from rl_trader.serialise import from_json\n"
+        "torch.get_num_threads()\n"  # from here on torch asks OpenMP, as after any large product
+        "run = new_run(from_json(TrainConfig, json.loads(sys.argv[1]), 'config'), 'demo')\n"
+        "print(torch.get_num_threads(), numba.threading_layer())\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps(to_json(config))]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == "1"
 
 
 def test_the_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
