@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
-from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 from agents.config import DQNConfig, PPOConfig, TrainConfig
+from agents.fast_dqn.dqn import FastDQN
 from agents.fast_ppo.loss import WORTH_A_THREAD
 from agents.fast_ppo.ppo import FastPPO
 from agents.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
-ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": DQN}
+ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": FastDQN}
 ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 CONTRIBUTED: Final = {"qrdqn": "QRDQN", "recurrent": "RecurrentPPO"}  # classes of sb3-contrib, which is an extra
 FINAL_LEARNING_RATE: Final = 0.1  # of the first

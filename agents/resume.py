@@ -17,8 +17,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from agents.fast_dqn.buffer import RingReplayBuffer
 from agents.sb3_env import TradingVecEnv
 from rl_trader.errors import CheckpointError
 
@@ -113,9 +115,14 @@ def _arrays(model: BaseAlgorithm, env: TradingVecEnv) -> dict[str, np.ndarray[An
     if model.device.type == "cuda":
         arrays["cuda"] = torch.cuda.get_rng_state().numpy()
     if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
-        size = model.replay_buffer.buffer_size if model.replay_buffer.full else model.replay_buffer.pos
-        arrays |= {f"buffer.{name}": getattr(model.replay_buffer, name)[:size] for name in BUFFER_ARRAYS}
+        arrays |= {f"buffer.{name}": array for name, array in _buffer_arrays(model.replay_buffer).items()}
     return arrays
+
+
+def _buffer_arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray[Any, Any]]:
+    if isinstance(buffer, RingReplayBuffer):
+        return buffer.state()
+    return {name: getattr(buffer, name)[: buffer.size()] for name in BUFFER_ARRAYS}
 
 
 def _memories(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
@@ -138,12 +145,15 @@ def _buffer_position(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def _restore_buffer(model: BaseAlgorithm, arrays: dict[str, np.ndarray[Any, Any]], state: dict[str, Any]) -> None:
-    if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
+    buffer = getattr(model, "replay_buffer", None)
+    if isinstance(buffer, RingReplayBuffer):
+        buffer.set_state({name.removeprefix("buffer."): array for name, array in arrays.items()})
+    elif buffer is not None:
         for name in BUFFER_ARRAYS:
             stored = arrays[f"buffer.{name}"]
-            getattr(model.replay_buffer, name)[: len(stored)] = stored
-        model.replay_buffer.pos = state["buffer"]["pos"]
-        model.replay_buffer.full = state["buffer"]["full"]
+            getattr(buffer, name)[: len(stored)] = stored
+        buffer.pos = state["buffer"]["pos"]
+        buffer.full = state["buffer"]["full"]
 
 
 def _generators(model: BaseAlgorithm) -> dict[str, Any]:
