@@ -9,17 +9,24 @@ from typing import Any, Final
 from agents.fields import parse_value, search_field, value_words
 from rl_trader.errors import ConfigError
 
-_PPO: Final = """\
-[ppo.learning_rate]
+_COMMON: Final = """\
+[{section}.learning_rate]
 low = 1e-4
 high = 3e-3
 log = true
 
-[ppo.horizon_bars]  # takes the place of gamma
+[{section}.horizon_bars]  # takes the place of gamma
 low = 5.0
 high = 500.0
 log = true
 
+[{section}.net_arch]
+choices = [[32, 32], [64, 64], [128, 128]]
+
+"""
+_PPO: Final = (
+    _COMMON.format(section="ppo")
+    + """\
 [ppo.gae_lambda]
 low = 0.8
 high = 0.99
@@ -36,25 +43,15 @@ log = true
 [ppo.n_epochs]
 low = 2
 high = 8
-
-[ppo.net_arch]
-choices = [[32, 32], [64, 64], [128, 128]]
 """
+)
 _RECURRENT: Final = """
 [ppo.lstm_hidden_size]
 choices = [32, 64, 128]
 """
-_DQN: Final = """\
-[dqn.learning_rate]
-low = 1e-4
-high = 3e-3
-log = true
-
-[dqn.horizon_bars]  # takes the place of gamma
-low = 5.0
-high = 500.0
-log = true
-
+_DQN: Final = (
+    _COMMON.format(section="dqn")
+    + """\
 [dqn.n_steps]
 low = 1
 high = 10
@@ -67,10 +64,8 @@ log = true
 [dqn.exploration_fraction]
 low = 0.1
 high = 0.5
-
-[dqn.net_arch]
-choices = [[32, 32], [64, 64], [128, 128]]
 """
+)
 BUILT_IN: Final = {"ppo": _PPO, "recurrent": _PPO + _RECURRENT, "dqn": _DQN, "qrdqn": _DQN}  # by algorithm
 RANGE_KEYS: Final = frozenset(("low", "high", "log"))
 

@@ -47,6 +47,17 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     sys.exit(code)
 
 
+def tell(line: str) -> None:
+    """Say how far a long command is, beside what it prints as its result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def interrupted() -> int:
+    """Say what goes on after Ctrl-C, and return the exit code."""
+    tell("interrupted; the same command goes on")
+    return EXIT_INTERRUPTED
+
+
 def wide_console() -> "Console":
     """Return a console for tables: as wide as the terminal, or wide enough where there is none."""
     from rich.console import Console

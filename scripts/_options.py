@@ -1,9 +1,53 @@
 """Options that a command has beside the fields of a configuration, which are parsed by ``scripts._overrides``."""
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
+from agents.config import without_other_discount
+from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
+from scripts._overrides import parse_preset
+
+if TYPE_CHECKING:
+    from agents.config import TrainConfig
+
+SCHEMES: Final = ("anchored", "rolling")  # of folds
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed after a command that takes a preset, its fields, and options of its own."""
+
+    options: dict[str, Any]  # values by name with underscores
+    words: list[str]  # the others
+    preset: str
+    config: "TrainConfig"  # the preset with its overrides
+
+
+def typed_command(about: str | None, kinds: Mapping[str, type], command: str) -> Typed:
+    """Return what was typed on the command line.
+
+    Args:
+        about: Printed where help is asked for without a preset.
+        kinds: As of ``take_options``.
+        command: For messages.
+
+    Raises:
+        ConfigError: If an option, preset, field or value cannot be used.
+        SystemExit: With code 0, after ``--help``.
+    """
+    arguments = sys.argv[1:]
+    if arguments in (["--help"], ["-h"]):
+        print(about)
+        raise SystemExit(0)
+    options, words = take_options(arguments, kinds, command)
+    scheme = options.get("scheme", SCHEMES[0])
+    if scheme not in SCHEMES:
+        raise ConfigError(f"--scheme must be {' or '.join(SCHEMES)}, was {scheme!r}; choose one")
+    preset, config = parse_preset(PRESETS, words, command, without_other_discount)
+    return Typed(options, words, preset, config)
 
 
 def take_options(arguments: Sequence[str], kinds: Mapping[str, type], command: str) -> tuple[dict[str, Any], list[str]]:

@@ -7,13 +7,12 @@ its limit.
 """
 
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts._cli import EXIT_INTERRUPTED, Parser, run, wide_console
+from scripts._cli import Parser, interrupted, run, tell, wide_console
 
 if TYPE_CHECKING:
     from rl_trader.statistics.calibration import Rate
@@ -44,8 +43,7 @@ def main() -> int:
             if not arguments.json:
                 _print(rate)
     except TrainingInterruptedError:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return interrupted()
     if arguments.json:
         print(json.dumps([rate.to_json() for rate in rates], indent=1))
     return 0 if all(rate.is_kept for rate in rates) else 1
@@ -65,10 +63,7 @@ def _rates(arguments: Namespace) -> "Iterator[Rate]":
 
     from agents.trained_calibration import trained_rates
 
-    def report(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    return iter(trained_rates(arguments.trained, arguments.steps, arguments.runs, report, arguments.workers))
+    return iter(trained_rates(arguments.trained, arguments.steps, arguments.runs, tell, arguments.workers))
 
 
 def _print(rate: "Rate") -> None:

@@ -5,10 +5,9 @@ presets as they are and the steps below. Each training writes a small result fil
 not trained again, and what was interrupted goes on. The page shows every seed, beside the baselines, with the verdicts.
 """
 
-import sys
 from pathlib import Path
 
-from scripts._cli import EXIT_INTERRUPTED, Parser, run
+from scripts._cli import Parser, interrupted, run, tell
 
 RESULTS, PAGE, RUNS = Path("docs/real-results"), Path("docs/real-results.md"), Path("runs")
 
@@ -50,10 +49,9 @@ def main() -> int:
             runs=arguments.runs,
         )
         try:
-            run_real_results(real, lambda line: print(line, file=sys.stderr, flush=True), arguments.workers)
+            run_real_results(real, tell, arguments.workers)
         except TrainingInterruptedError:
-            print("interrupted; the same command goes on", file=sys.stderr)
-            return EXIT_INTERRUPTED
+            return interrupted()
     write_page(arguments.results, arguments.page)
     print(f"page: {arguments.page}; results: {arguments.results}")
     return 0

@@ -23,12 +23,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents.config import without_other_discount
-from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
-from scripts._cli import EXIT_INTERRUPTED, run, wide_console
-from scripts._options import take_options
-from scripts._overrides import parse_preset
+from scripts._cli import interrupted, run, tell, wide_console
+from scripts._options import typed_command
 
 if TYPE_CHECKING:
     from agents.cells import Cell
@@ -49,20 +46,16 @@ OPTIONS = {
 
 def main() -> int:
     """Sweep, or go on."""
-    arguments = sys.argv[1:]
-    if arguments in (["--help"], ["-h"]):
-        print(__doc__)
-        return 0
-    options, rest = take_options(arguments, OPTIONS, COMMAND)
+    typed = typed_command(__doc__, OPTIONS, COMMAND)
+    options, config = typed.options, typed.config
     _check(options)
-    preset, config = parse_preset(PRESETS, rest, COMMAND, without_other_discount)
 
     from agents.interruption import TrainingInterruptedError
     from agents.sweep import SweepConfig, parse_grid, run_sweep
 
     is_json, workers, address = (options.pop(name, None) for name in ("json", "workers", "ray"))
     sweep = SweepConfig(grid=parse_grid(options.pop("set")), **options)
-    name = config.name or f"sweep-{preset}-{config.algo}"
+    name = config.name or f"sweep-{typed.preset}-{config.algo}"
 
     def play(cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, dict[str, Any]]]":
         if address is not None:
@@ -76,10 +69,9 @@ def main() -> int:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Ray says on it what happens to its nodes
-            found = run_sweep(config, sweep, name, play, lambda line: print(line, file=sys.stderr, flush=True))
+            found = run_sweep(config, sweep, name, play, tell)
     except TrainingInterruptedError:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return interrupted()
     if is_json:
         print(json.dumps(found.to_json(), indent=1))
     else:
@@ -90,8 +82,6 @@ def main() -> int:
 def _check(options: dict[str, Any]) -> None:
     if "set" not in options:
         raise ConfigError(f"a sweep needs values, as `{COMMAND} demo --set ppo.gamma=0.98,0.99`; give --set")
-    if options.get("scheme", "anchored") not in ("anchored", "rolling"):
-        raise ConfigError(f"--scheme must be anchored or rolling, was {options['scheme']!r}; choose one")
     if {"scheme", "holding_bars"} & options.keys() and not options.get("folds"):
         raise ConfigError("--scheme and --holding-bars are of folds; give --folds too")
     if "ray" in options and "workers" in options:

@@ -17,17 +17,13 @@ the best of so many looks like by luck alone. The same command goes on where it 
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.config import without_other_discount
 from agents.fields import command_words
-from agents.presets import PRESETS
 from agents.search_space import BUILT_IN, parse_space, read_space
-from scripts._cli import EXIT_INTERRUPTED, run
-from scripts._options import take_options
-from scripts._overrides import parse_preset
+from scripts._cli import interrupted, run, tell
+from scripts._options import typed_command
 
 if TYPE_CHECKING:
     from agents.config import TrainConfig
@@ -50,12 +46,8 @@ OPTIONS = {
 
 def main() -> int:
     """Tune, or go on."""
-    arguments = sys.argv[1:]
-    if arguments in (["--help"], ["-h"]):
-        print(__doc__)
-        return 0
-    options, rest = take_options(arguments, OPTIONS, COMMAND)
-    preset, config = parse_preset(PRESETS, rest, COMMAND, without_other_discount)
+    typed = typed_command(__doc__, OPTIONS, COMMAND)
+    preset, config, options = typed.preset, typed.config, typed.options
     search: Path | None = options.pop("search", None)
     if options.pop("show_space", False):
         print(BUILT_IN[config.algo], end="")
@@ -68,14 +60,13 @@ def main() -> int:
 
     tune = TuneConfig(space=_space(config, search, name), **options)
     try:
-        found = run_study(config, tune, name, workers, lambda line: print(line, file=sys.stderr, flush=True))
+        found = run_study(config, tune, name, workers, tell)
     except TrainingInterruptedError:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return interrupted()
     if is_json:
         print(json.dumps(found.to_json(), indent=1))
     else:
-        _print(found, rest if rest[:1] == [preset] else [preset, *rest])
+        _print(found, typed.words if typed.words[:1] == [preset] else [preset, *typed.words])
     return 0
 
 

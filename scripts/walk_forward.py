@@ -18,16 +18,12 @@ tests it on what follows, and judges all tests together. The same command goes o
 """
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
-from agents.config import without_other_discount
-from agents.presets import PRESETS
 from rl_trader.errors import ConfigError
-from scripts._cli import EXIT_INTERRUPTED, run, wide_console
+from scripts._cli import interrupted, run, tell, wide_console
 from scripts._judgement import print_honesty
-from scripts._options import take_options
-from scripts._overrides import parse_preset
+from scripts._options import typed_command
 
 if TYPE_CHECKING:
     from agents.combinatorial import Combinatorial
@@ -52,16 +48,10 @@ TESTED_GROUPS = 2
 
 def main() -> int:
     """Walk, or open the holdout."""
-    arguments = sys.argv[1:]
-    if arguments in (["--help"], ["-h"]):
-        print(__doc__)
-        return 0
-    options, rest = take_options(arguments, OPTIONS, COMMAND)
-    if options.get("scheme", "anchored") not in ("anchored", "rolling"):
-        raise ConfigError(f"--scheme must be anchored or rolling, was {options['scheme']!r}")
+    typed = typed_command(__doc__, OPTIONS, COMMAND)
+    preset, config, options = typed.preset, typed.config, typed.options
     is_json, opens_holdout = (options.pop(name, False) for name in ("json", "open_holdout"))
     workers = options.pop("workers", 1)
-    preset, config = parse_preset(PRESETS, rest, COMMAND, without_other_discount)
 
     from agents.interruption import TrainingInterruptedError
     from agents.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward
@@ -75,9 +65,9 @@ def main() -> int:
         _print_holdout(open_holdout(config, walk, name), is_json=is_json)
         return 0
     try:
-        result = run_walk_forward(config, walk, name, _report, workers)
+        result = run_walk_forward(config, walk, name, tell, workers)
     except TrainingInterruptedError:
-        return _interrupted()
+        return interrupted()
 
     from rl_trader.report.walk_forward import write_walk_forward
 
@@ -115,20 +105,11 @@ def _cross_validate(
     else:
         name = config.name or f"groups-{preset}-{config.algo}"
         try:
-            result = cross_validate_agent(config, name, groups, TESTED_GROUPS, holding_bars, _report, workers)
+            result = cross_validate_agent(config, name, groups, TESTED_GROUPS, holding_bars, tell, workers)
         except TrainingInterruptedError:
-            return _interrupted()
+            return interrupted()
     _print_paths(result, groups, is_json=is_json)
     return 0
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _interrupted() -> int:
-    print("interrupted; the same command goes on", file=sys.stderr)
-    return EXIT_INTERRUPTED
 
 
 def _print_paths(result: "Combinatorial", groups: int, *, is_json: bool) -> None:

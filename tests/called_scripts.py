@@ -34,3 +34,10 @@ def script_caller(
         return Answer(int(ended.value.code or 0), said.out, said.err)
 
     return run
+
+
+def assert_one_sentence(answer: Answer, part: str) -> None:
+    """Let a script have refused what was typed, in one sentence that holds a part."""
+    assert answer.code == 2, answer
+    assert len(answer.err.splitlines()) == 1, answer.err
+    assert part in answer.err

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,13 +22,11 @@ from agents.trials import trials_of
 from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date
 from scripts import sweep as sweep_script
-from tests.called_scripts import Answer, script_caller
+from tests.called_scripts import assert_one_sentence, script_caller
 from tests.pool_tasks import fail, lose_the_process, lose_the_process_once
-from tests.small_searches import TEST, TINY, TRAIN, VALIDATION, tiny_config, wait_for_a_saved_state
+from tests.small_searches import TEST, TINY, TRAIN, VALIDATION, finished_search, stopped_when_saved, tiny_config
 
-REPO = Path(__file__).parents[1]
 GRID = {"ppo.gamma": (0.98, 0.99)}
-PATIENCE = 900  # seconds; a bound, not a wait
 
 
 # ---- Fields and grids
@@ -225,32 +222,13 @@ def test_a_sweep_that_was_ended_goes_on_within_its_trainings(ending: signal.Sign
     command = [sys.executable, "-m", "scripts.sweep", "demo", *TINY, *long, "--set", "ppo.gamma=0.98,0.99"]
     command += ["--seeds", "1", "--workers", "2", "--name", "swept"]
     folder = tmp_path / "runs" / "swept"
-    options: dict[str, Any] = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPO)}, "text": True}
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, **options)
-    wait_for_a_saved_state(folder, first)
-    first.send_signal(ending)
-    _, err = first.communicate(timeout=PATIENCE)  # which ends when the workers have closed it too
-    if ending == signal.SIGINT:
-        assert first.returncode == 130
-        assert err.splitlines()[-1] == "interrupted; the same command goes on"
+    saved = stopped_when_saved(command, folder, tmp_path, ending)
     assert not list(folder.glob(f"*/{SCORE_FILE}"))
-    saved = [path.parent for path in folder.glob("*/resume")]
-    assert saved
-    second = subprocess.run(command, capture_output=True, check=False, **options)
-    assert second.returncode == 0, second.stderr
+    assert "the test period was not looked at" in finished_search(command, tmp_path, saved)
     assert len(list(folder.glob(f"*/{SCORE_FILE}"))) == 2
-    assert "the test period was not looked at" in second.stdout
-    # It went on and did not begin again: what was played before is in an event file of its own.
-    assert all(len(list(run.glob("events.out.tfevents.*"))) == 2 for run in saved)
 
 
 # ---- The command
-
-
-def assert_one_sentence(answer: Answer, part: str) -> None:
-    assert answer.code == 2, answer
-    assert len(answer.err.splitlines()) == 1, answer.err
-    assert part in answer.err
 
 
 @pytest.mark.parametrize(

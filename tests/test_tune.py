@@ -1,9 +1,7 @@
 """Studies: what is searched, what is given up, what is counted, and that a study goes on where it was stopped."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +23,9 @@ from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.metrics import measure
 from scripts import tune as tune_script
 from scripts._overrides import parse_preset
-from tests.called_scripts import Answer, script_caller
-from tests.small_searches import TINY, VALIDATION, tiny_config, wait_for_a_saved_state
+from tests.called_scripts import assert_one_sentence, script_caller
+from tests.small_searches import TINY, VALIDATION, finished_search, stopped_when_saved, tiny_config
 
-REPO = Path(__file__).parents[1]
-PATIENCE = 900  # seconds; a bound, not a wait
 SPACE = parse_space(
     "[ppo.learning_rate]\nlow = 1e-4\nhigh = 1e-2\nlog = true\n[ppo.n_epochs]\nlow = 1\nhigh = 3\n"
     "[ppo.net_arch]\nchoices = [[4], [8, 4]]\n",
@@ -292,12 +288,6 @@ def _rows(runs: Path) -> list[dict[str, Any]]:
 # ---- The command
 
 
-def assert_one_sentence(answer: Answer, part: str) -> None:
-    assert answer.code == 2, answer
-    assert len(answer.err.splitlines()) == 1, answer.err
-    assert part in answer.err
-
-
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -347,27 +337,14 @@ def test_ctrl_c_leaves_a_study_that_goes_on_within_its_trainings(tmp_path: Path)
     (tmp_path / "space.toml").write_text("[ppo.gamma]\nlow = 0.9\nhigh = 0.99\n")
     long = ("--ppo.total-timesteps", "2560", "--evaluations", "8", "--pruner", "none", "--study", "small")
     command = [sys.executable, "-m", "scripts.tune", "demo", *TINY, *long, "--trials", "2", "--workers", "2"]
-    options: dict[str, Any] = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPO)}, "text": True}
     folder = tmp_path / "runs" / STUDIES_FOLDER / "small"
-    first = subprocess.Popen([*command, "--search", "space.toml"], stderr=subprocess.PIPE, **options)
-    wait_for_a_saved_state(folder, first)
-    first.send_signal(signal.SIGINT)
-    _, err = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 130, err
-    assert err.splitlines()[-1] == "interrupted; the same command goes on"
-    waiting = open_study(folder).trials
-    assert {trial.state for trial in waiting} == {state.FAIL, state.WAITING}
-    saved = [path.parent.name for path in folder.glob("*/resume")]
-    assert saved
+    saved = stopped_when_saved([*command, "--search", "space.toml"], folder, tmp_path, signal.SIGINT)
+    assert {trial.state for trial in open_study(folder).trials} == {state.FAIL, state.WAITING}
     # Without the file it goes on with the space that it was begun with.
-    second = subprocess.run([*command, "--json"], capture_output=True, check=False, **options)
-    assert second.returncode == 0, second.stderr
-    found = json.loads(second.stdout)
+    found = json.loads(finished_search([*command, "--json"], tmp_path, saved))
     assert [row["state"] for row in found["trials"]] == ["complete"] * 2
     assert found["arguments"][0] == "--ppo.gamma"
     assert {Path(run).name for row in found["trials"] for run in row["runs"]} == {
         "trial_0000-seed_0",
         "trial_0001-seed_0",
     }
-    # They went on: what was played before is in an event file of its own.
-    assert all(len(list((folder / name).glob("events.out.tfevents.*"))) == 2 for name in saved)
