@@ -1,13 +1,14 @@
 """Fees in BNB: the account's BNB pays them and not its USDT, and the trader's bookings agree with the exchange's."""
 
 import asyncio
+import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from rl_trader.live.core.events import FillSeen
+from rl_trader.live.core.events import AccountSeen, FillSeen
 from rl_trader.live.drift.report import read_drift
 from rl_trader.live.journal.reader import open_read_only
 from rl_trader.live.journal.rows import FillRow, PostingRow
@@ -44,6 +45,33 @@ def test_the_local_exchange_takes_fees_from_the_bnb_of_an_account_that_burns_the
     (line,) = stage.get("income", incomeType="COMMISSION")
     assert (line["income"], line["asset"]) == ("-0.00375075", "BNB")
     assert [(row["asset"], row["balance"]) for row in stage.ask("GET", "/fapi/v3/balance")][1] == ("BNB", "0.00124925")
+
+
+@pytest.mark.parametrize("path", ["/fapi/v3/account", "/fapi/v2/account"])
+def test_what_an_account_has_of_bnb_is_listed_and_told_when_a_fee_takes_of_it(path: str) -> None:
+    stage = AccountStage()
+    assert [asset["asset"] for asset in stage.ask("GET", path)["assets"]] == ["USDT"]
+    stage.venue.trader("main").bnb = Bnb(D("0.005"), PRICE)
+    stage.order("BUY", "0.1")  # its fee is charged in USDT
+    stage.post("feeBurn", feeBurn="true")
+    stage.order("SELL", "0.1")  # 4,999 USDT; less a tenth the fee is 2.24955 USDT, and of 600 USDT each 0.00374925 BNB
+    updates = [json.loads(message.text)["a"]["B"] for message in stage.messages if message.event == "ACCOUNT_UPDATE"]
+    bnb = {"a": "BNB", "wb": "0.00125075", "cw": "0.00125075", "bc": "0"}
+    assert [[row["a"] for row in rows] for rows in updates] == [["USDT"], ["USDT", "BNB"]]
+    assert updates[-1][1] == bnb
+    assert [event.wallet_balance for event in seen(stage)] == [D(row["wb"]) for row, *_ in updates]
+    usdt, listed = stage.ask("GET", path)["assets"]
+    assert listed.keys() == usdt.keys()
+    assert listed["asset"] == "BNB"
+    free = {"walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount"}
+    for name in listed.keys() - {"asset", "updateTime", "marginAvailable"}:
+        assert listed[name] == ("0.00125075" if name in free else "0.00000000")
+
+
+def seen(stage: AccountStage) -> list[AccountSeen]:
+    """Return what the live trader reads of what its account is told."""
+    events = [event for message in stage.messages for event in user_events(json.loads(message.text), "BTCUSDT")]
+    return [event for event in events if isinstance(event, AccountSeen)]
 
 
 def test_a_fee_for_which_the_bnb_are_too_few_is_charged_in_usdt_without_a_discount() -> None:

@@ -90,7 +90,7 @@ def account(call: Call) -> Answer:
     rows = list(rows_of(call))
     sums = sums_of(call, rows)
     used = [row for row in rows if is_in_use(call.trader, row.symbol)]
-    return _totals(sums) | {"assets": [_asset(sums)], "positions": [account_position(row) for row in used]}
+    return _totals(sums) | {"assets": _assets(call.trader, sums), "positions": [account_position(row) for row in used]}
 
 
 @exact
@@ -102,7 +102,7 @@ def account_v2(call: Call) -> Answer:
         **_permissions(call.trader),
         "feeBurn": call.trader.burns_bnb,
         **_totals(sums),
-        "assets": [_asset(sums) | {"marginAvailable": True}],
+        "assets": [asset | {"marginAvailable": True} for asset in _assets(call.trader, sums)],
         "positions": [account_position_v2(row) for row in rows],
     }
 
@@ -110,7 +110,8 @@ def account_v2(call: Call) -> Answer:
 @exact
 def account_status(call: Call) -> Answer:
     """Answer ``v2/account.status``: as ``GET /fapi/v3/account``, and whether the asset serves as margin."""
-    return account(call) | {"assets": [_asset(sums_of(call, rows_of(call))) | {"marginAvailable": True}]}
+    assets = _assets(call.trader, sums_of(call, rows_of(call)))
+    return account(call) | {"assets": [asset | {"marginAvailable": True} for asset in assets]}
 
 
 @exact
@@ -201,6 +202,17 @@ def _totals(sums: Sums) -> Answer:
         "availableBalance": money_text(sums.available),
         "maxWithdrawAmount": money_text(sums.withdrawable),
     }
+
+
+def _assets(trader: Trader, sums: Sums) -> list[Answer]:
+    """Return what the account has: USDT, and BNB that pay fees where it has such, which nothing is held with."""
+    usdt = _asset(sums)
+    if trader.bnb is None:
+        return [usdt]
+    balance = money_text(trader.bnb.balance)
+    names = ("walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount")
+    bnb = dict.fromkeys(usdt, money_text(ZERO)) | dict.fromkeys(names, balance)
+    return [usdt, bnb | {"asset": BNB, "updateTime": sums.updated_ms}]
 
 
 def _asset(sums: Sums) -> Answer:

@@ -37,12 +37,18 @@ def tell_algo(state: State, trader: Trader, order: AlgoOrder) -> None:
 
 
 def tell_position(
-    state: State, trader: Trader, reason: UpdateReason, symbol: str, side: PositionSide, change: Decimal = ZERO
+    state: State,
+    trader: Trader,
+    reason: UpdateReason,
+    symbol: str,
+    side: PositionSide,
+    change: Decimal = ZERO,
+    bnb: Decimal | None = None,
 ) -> None:
-    """Send an account update with the wallet and one position."""
+    """Send an account update with the wallet and one position, and with the BNB where they have changed."""
     wallet = wallet_state(trader, change)
     positions = (position_state(state, trader, symbol, side),)
-    trader.outbox.append(AccountUpdate(state.now_ms, reason, wallet, positions, None))
+    trader.outbox.append(AccountUpdate(state.now_ms, reason, wallet, positions, None, bnb))
 
 
 def tell_wallet(state: State, trader: Trader, reason: UpdateReason, change: Decimal, symbol: str | None) -> None:
@@ -169,7 +175,8 @@ def settle_with_fund(state: State, lines: tuple[IncomeLine, ...]) -> Decimal:
 
 def tell_trade(state: State, trader: Trader, order: Order, fill: Fill, execution: Execution = Execution.TRADE) -> None:
     """Send what a trade has changed, and end what it has left nothing to do for."""
-    tell_position(state, trader, UpdateReason.ORDER, order.symbol, order.position_side)
+    bnb = trader.bnb.balance if trader.bnb is not None and fill.commission_asset == BNB else None
+    tell_position(state, trader, UpdateReason.ORDER, order.symbol, order.position_side, bnb=bnb)
     tell_order(state, trader, order, execution, fill)
     if not order.status.is_open:
         _finish_algo(state, trader, order)

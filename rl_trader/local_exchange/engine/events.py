@@ -54,6 +54,7 @@ class AccountUpdate(NamedTuple):
     wallet: WalletState | None  # None if it has not changed
     positions: tuple[PositionState, ...]  # that have changed
     symbol: str | None  # of a funding settlement
+    bnb: Decimal | None = None  # what the account has of it, where a fee was taken from that
 
 
 class AlgoUpdate(NamedTuple):

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from rl_trader.contract_terms import ContractTerms
+from rl_trader.local_exchange.books.money import ZERO
 from rl_trader.local_exchange.engine.events import (
     AccountUpdate,
     AlgoUpdate,
@@ -23,6 +24,7 @@ from rl_trader.local_exchange.engine.events import (
     UserEvent,
 )
 from rl_trader.local_exchange.engine.orders import Fill, Order
+from rl_trader.local_exchange.engine.trader import BNB
 from rl_trader.local_exchange.engine.words import Execution, UpdateReason
 from rl_trader.local_exchange.wire import amount_text, mark_text, money_text, price_text
 
@@ -140,6 +142,9 @@ def _account_update(event: AccountUpdate, contracts: Contracts) -> Payload:
         wallet, cross, change = event.wallet
         balance = {"a": MARGIN_ASSET, "wb": money_text(wallet), "cw": money_text(cross), "bc": _money(change)}
         fields["B"] = [balance]
+    if event.bnb is not None:  # its only change is the commission, which "bc" leaves out
+        amount = money_text(event.bnb)
+        fields["B"] = [*fields["B"], {"a": BNB, "wb": amount, "cw": amount, "bc": _money(ZERO)}]
     if event.reason is UpdateReason.FUNDING_FEE and event.symbol is not None:
         fields["S"] = event.symbol
     return {**_header("ACCOUNT_UPDATE", event.time_ms), "a": fields}
