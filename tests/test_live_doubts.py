@@ -1,5 +1,6 @@
 """What must be known before an order counts as absent, how long it is looked after, and what a standstill means."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -178,6 +179,32 @@ def test_a_list_that_is_not_answered_costs_no_reading_and_proves_nothing() -> No
     broken = {"action": "status", "status": 500, "carried_out": False}
     faults = [on(ORDER, {"action": "drop_request"}, nth=1), on(listing, broken, every=1, most=2)]
     Play({0: "0.1"}, faults).until((9, look))
+
+
+@pytest.mark.parametrize(
+    ("status", "executed", "end", "is_stopped"),
+    [
+        ("NEW", "0", IntentState.ABSENT, True),
+        ("CANCELED", "0", IntentState.ENDED, False),
+        ("EXPIRED", "0", IntentState.ENDED, False),
+        ("EXPIRED", "0.004", IntentState.ENDED, True),
+        ("REJECTED", "0", IntentState.REJECTED, False),
+        ("FILLED", "0.01", IntentState.FILLED, True),
+    ],
+)
+def test_an_absent_order_that_is_found_has_the_end_that_the_exchange_tells(
+    status: str, executed: str, end: IntentState, is_stopped: bool
+) -> None:
+    desk = Desk()
+    order = buried(desk)
+    seen = OrderSeen(t_ms=desk.now, client_id=order.client_id, order_id=7, status=status, executed=D(executed))
+    desk.do(seen)
+    found = desk.state.intents[order.client_id]
+    assert (found.state, found.executed, found.order_id) == (end, D(executed), 7)
+    assert desk.state.is_stopped == is_stopped
+    desk.do(replace(seen, status="CANCELED"))  # of one that was open: an orphan is taken back
+    last = IntentState.ENDED if end is IntentState.ABSENT else end
+    assert desk.state.intents[order.client_id].state is last
 
 
 def test_an_order_of_before_days_off_is_looked_for_in_a_day_that_may_be_asked_for() -> None:

@@ -268,6 +268,8 @@ def test_an_order_that_counted_as_absent_and_is_found_ends_entries() -> None:
     assert desk.state.intents[order.client_id].state is IntentState.ABSENT
     gone = OrderSeen(t_ms=desk.now, client_id=order.client_id, order_id=7, status="EXPIRED", executed=D(0))
     assert desk.do(gone) == []  # nothing has come of it
+    ended = desk.state.intents[order.client_id]
+    assert (ended.state, ended.order_id, ended.executed) == (IntentState.ENDED, 7, D(0))
     assert "the exchange has it" in alerts(desk.do(replace(gone, status="FILLED", executed=D("0.01"))))
     assert desk.state.is_stopped
 

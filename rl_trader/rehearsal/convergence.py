@@ -10,9 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from rl_trader.live.core.events import Decided
-from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.words import IntentState
-from rl_trader.local_exchange.engine.orders import Order
 from rl_trader.rehearsal.deeds import COARSE_TICK
 from rl_trader.rehearsal.record import Record
 from rl_trader.rehearsal.stage import digest
@@ -145,20 +143,15 @@ def _uncovered(begin: int, end: int, stops: list[tuple[int, int, int]]) -> Itera
         yield begin, end
 
 
-def _has_worked(order: Order, intent: Intent) -> bool:
-    """Return whether more came, or may come, of an order than an end without a fill of which the trader has heard."""
-    is_known = intent.order_id == order.order_id
-    return order.client_order_id == intent.client_id and (order.status.is_open or order.executed > 0 or not is_known)
-
-
 def nothing_open_ended(record: Record, tally: Tally) -> Iterator[str]:
-    """No order is planned, on its way or unknown; of an absent one nothing came but an end that the trader has seen."""
+    """No order is planned, on its way or unknown; an absent one was never at the exchange."""
+    had = {order.client_order_id for order in record.orders}
     for intent in record.state.intents.values():
         tally.look()
         if intent.state in (IntentState.PLANNED, IntentState.SENT, IntentState.UNKNOWN):
             yield f"order {intent.client_id} is {intent.state} in the end ({intent.reason})"
         is_absent = intent.state is IntentState.ABSENT and not intent.purpose.is_conditional
-        if is_absent and any(_has_worked(order, intent) for order in record.orders):
+        if is_absent and intent.client_id in had:
             yield f"order {intent.client_id} counts as absent, and the exchange has had it"
 
 

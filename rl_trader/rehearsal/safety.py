@@ -32,7 +32,7 @@ _NEXT: Final[Mapping[str, str]] = {  # the transitions of an order, written down
     "FILLED": "",
     "ENDED": "",
     "REJECTED": "",
-    "ABSENT": "",
+    "ABSENT": "FILLED ENDED REJECTED",  # where the exchange says all the same how it has ended
 }
 
 

@@ -96,7 +96,7 @@ def book_income(state: State, income: IncomeSeen) -> None:
 
 
 def see_order(state: State, order: OrderSeen) -> None:
-    """Note where an order stands: executed amounts only grow, and an end stays an end."""
+    """Note where an order stands: executed amounts only grow, and an end that was told stays the end."""
     intent = state.intents.get(order.client_id)
     found = _STATES.get(order.status)
     _, strange = state.strangers.pop(order.order_id or 0, (0, ZERO))
@@ -109,7 +109,8 @@ def see_order(state: State, order: OrderSeen) -> None:
         intent = replace(intent, executed_ms=state.now_ms)
     order_id = intent.order_id or order.order_id
     if intent.state.is_over:
-        state.keep(intent.moved(intent.state, executed=executed, order_id=order_id))
+        is_shown_wrong = intent.state is IntentState.ABSENT and found.is_over
+        state.keep(intent.moved(found if is_shown_wrong else intent.state, executed=executed, order_id=order_id))
         return
     if intent.state is IntentState.PLANNED:  # told before the sending was noted
         intent = intent.moved(IntentState.SENT)

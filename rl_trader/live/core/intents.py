@@ -30,6 +30,7 @@ _NEXT: Final[dict[IntentState, frozenset[IntentState]]] = {
     IntentState.OPEN: frozenset(  # a conditional order may be refused when its price is met
         {IntentState.FILLED, IntentState.ENDED, IntentState.REJECTED, IntentState.UNKNOWN}
     ),
+    IntentState.ABSENT: frozenset({IntentState.FILLED, IntentState.ENDED, IntentState.REJECTED}),  # found all the same
 }
 
 
