@@ -93,8 +93,8 @@ class Desk:
         self.now += BAR_MS
         return self.do(BarClosed(t_ms=self.now, open_ms=self.now - BAR_MS, close=D(50_000), mark_close=D(50_000)))
 
-    def decide(self, reduce: str = "0", open_: str = "0", fault: str = "") -> list[Command]:
-        """Let the policy answer."""
+    def decide(self, reduce: str = "0", open_: str = "0", fault: str = "", price: str | None = None) -> list[Command]:
+        """Let the policy answer, with limit orders if there is a price."""
         return self.do(
             Decided(
                 t_ms=self.now,
@@ -105,6 +105,7 @@ class Desk:
                 reduce_amount=D(reduce),
                 open_amount=D(open_),
                 fault=fault,
+                limit_price=None if price is None else D(price),
             )
         )
 

@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 
 from rl_trader.live.core.commands import Cancel, CancelAll, Command, Decide, Query, ReadAccount
-from rl_trader.live.core.events import AllCancelled, Decided, MarketSeen, Queried, Started, TimerFired
+from rl_trader.live.core.events import AllCancelled, MarketSeen, Queried, Started, TimerFired
 from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.state import DAY_MS
 from rl_trader.live.core.words import IntentState
-from tests.test_live_core import BAR_MS, Desk, places
+from tests.test_live_core import Desk, places
 
 D = Decimal
 
@@ -18,18 +18,7 @@ D = Decimal
 def open_entry(desk: Desk, price: str | None) -> Intent:
     """Let an entry be open at the exchange."""
     desk.close_bar()
-    decided = Decided(
-        t_ms=desk.now,
-        open_ms=desk.now - BAR_MS,
-        observation_sha="",
-        action="1",
-        target=D(1),
-        reduce_amount=D(0),
-        open_amount=D("0.01"),
-        fault="",
-        limit_price=None if price is None else D(price),
-    )
-    (entry,) = places(desk.do(decided))
+    (entry,) = places(desk.decide(open_="0.01", price=price))
     desk.send(entry)
     desk.answer(entry, status="NEW")
     return entry

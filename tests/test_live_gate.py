@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from rl_trader.contract import load_terms
-from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.codec import decode_event, encode
 from rl_trader.live.core.commands import Decide
 from rl_trader.live.core.events import (
@@ -15,7 +14,6 @@ from rl_trader.live.core.events import (
     ArmedUntil,
     Banned,
     BarClosed,
-    Decided,
     Event,
     IncomeSeen,
     MarketSeen,
@@ -31,24 +29,11 @@ from rl_trader.live.core.state import DAY_MS, Conduct, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import Purpose, StopKind
 from rl_trader.live.reading import snapshot
+from tests.caps_tables import WIDE
 from tests.test_live_core import BAR_MS, CONDUCT, Desk, alerts, places
 
 D = Decimal
 TERMS = load_terms("BTCUSDT")
-WIDE = Caps(
-    symbols=("BTCUSDT",),
-    max_order_notional=D(10**9),
-    max_position_notional=D(10**9),
-    max_leverage=D(10**9),
-    price_band=D("0.5"),
-    orders_per_minute=1_000,
-    orders_per_day=1_000,
-    turnover_per_day=D(10**9),
-    max_daily_loss=D("0.99"),
-    max_drawdown=D("0.99"),
-    max_mark_age_ms=10_000,
-    min_liquidation_distance=D("0.001"),
-)
 
 
 class CappedDesk(Desk):
@@ -298,7 +283,7 @@ def test_the_leverage_is_of_the_accounts_equity(wallet: str, is_let: bool) -> No
 def test_the_drawdown_is_of_the_accounts_equity(mark: str, is_let: bool) -> None:
     desk = CappedDesk(max_drawdown=D("0.1"))
     desk.begin("0.01", "1000")  # 100 USDT are lost at 40 000
-    assert goes(desk.want(open_="0.001", mark=mark, close=mark)) == is_let
+    assert goes(desk.want(open_="0.002", mark=mark, close=mark)) == is_let
 
 
 # The day's loss, and money that is moved
@@ -382,18 +367,7 @@ def test_a_limit_order_is_held_against_the_mark_price_by_its_own_price() -> None
         desk = CappedDesk(price_band=D("0.01"))
         desk.begin()
         desk.bar()
-        event = Decided(
-            t_ms=desk.now,
-            open_ms=desk.now - BAR_MS,
-            observation_sha="",
-            action="1",
-            target=D(1),
-            reduce_amount=D(0),
-            open_amount=D("0.01"),
-            fault="",
-            limit_price=D(price),
-        )
-        assert bool(places(desk.do(event))) == is_let
+        assert bool(places(desk.decide(open_="0.01", price=price))) == is_let
 
 
 # Today's filters
@@ -427,6 +401,27 @@ def test_an_order_of_more_than_the_exchange_takes_today_does_not_go() -> None:
     told(desk, max_quantity=D("0.01"))
     assert "from 0.001 to 0.01, was 0.02" in str(desk.want(open_="0.02"))
     assert goes(desk.want(open_="0.01"))
+
+
+def test_an_entry_below_the_smallest_notional_of_today_does_not_go_and_an_exit_does() -> None:
+    desk = CappedDesk()
+    desk.begin("0.02")
+    told(desk, min_notional=D("1500.1"))
+    assert "is 1500.000 USDT, and the exchange takes none below 1500.1" in str(desk.want(open_="0.03"))
+    assert goes(desk.want(reduce="-0.01"))
+
+
+def test_limit_orders_are_asked_by_the_lots_of_limit_orders_of_today() -> None:
+    desk = CappedDesk()
+    desk.begin()
+    told(desk, step_size=D("0.01"), limit_step_size=D("0.0001"), limit_max_quantity=D("0.02"))
+    desk.bar()
+    assert [order.amount for order in places(desk.decide(open_="0.01234", price="49900"))] == [D("0.0123")]
+    desk = CappedDesk()
+    desk.begin()
+    told(desk, limit_max_quantity=D("0.02"))
+    desk.bar()
+    assert "from 0.001 to 0.02, was 0.021" in alerts(desk.decide(open_="0.021", price="49900"))
 
 
 def test_what_cannot_be_closed_in_the_steps_of_today_is_told_once() -> None:

@@ -22,6 +22,7 @@ from rl_trader.live.core.gating import gate_of
 from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.state import Conduct
 from rl_trader.live.core.words import IntentState, Purpose
+from rl_trader.live.reading import UnreadableError, symbol_seen
 from rl_trader.local_exchange.engine.words import OrderType, TimeInForce
 from rl_trader.rehearsal.invariants import check
 from rl_trader.rehearsal.minutes import BAR_MS, START_MS, SYMBOL, minute_exchange
@@ -30,7 +31,7 @@ from rl_trader.rehearsal.run import BARS, Rehearsal
 from rl_trader.rehearsal.stage import Stage
 from rl_trader.rehearsal.tally import Tally
 from rl_trader.rehearsal.virtual_loop import run_virtually
-from tests.test_live_core import Desk, alerts, places
+from tests.test_live_core import CONDUCT, Desk, alerts, places
 
 D = Decimal
 WOULD_TAKE = -5022
@@ -40,19 +41,7 @@ NUM_SEEDS = 10
 def rest(desk: Desk, reduce: str = "0", open_: str = "0", price: str = "49900") -> list[Command]:
     """Let a bar close and the policy want limit orders."""
     assert any(isinstance(command, Decide) for command in desk.close_bar())
-    return desk.do(
-        Decided(
-            t_ms=desk.now,
-            open_ms=desk.now - BAR_MS,
-            observation_sha="",
-            action="1",
-            target=D(1),
-            reduce_amount=D(reduce),
-            open_amount=D(open_),
-            fault="",
-            limit_price=D(price),
-        )
-    )
+    return desk.decide(reduce, open_, price=price)
 
 
 def seen(desk: Desk, intent: Intent, status: str, executed: str = "0") -> list[Command]:
@@ -221,6 +210,44 @@ def test_both_legs_of_a_flip_rest_side_by_side_and_the_entry_stays_behind_a_leg_
     desk.send(entry)
     assert desk.state.intents[entry.client_id].state is IntentState.REJECTED
     assert "the leg before it does not rest" in desk.state.intents[entry.client_id].reason
+
+
+def test_an_exit_of_more_than_a_limit_order_may_hold_rests_in_slices_by_the_lots_of_limit_orders() -> None:
+    market = replace(CONDUCT, step_size=D("0.01"), max_quantity=D("0.01"))
+    desk = Desk(replace(market, limit_step_size=D("0.001"), limit_max_quantity=D("0.02")))
+    desk.begin("0.05")
+    legs = places(rest(desk, reduce="-0.05", open_="-0.0137", price="50100"))
+    assert [(leg.purpose, leg.amount) for leg in legs] == [
+        *[(Purpose.EXIT, D(amount)) for amount in ("-0.02", "-0.02", "-0.01")],
+        (Purpose.ENTRY, D("-0.013")),
+    ]
+    assert len({leg.client_id for leg in legs}) == 4
+    for leg in legs:
+        desk.send(leg)
+        desk.answer(leg, status="NEW")
+    desk.now += BAR_MS
+    assert cancels(desk.do(TimerFired(t_ms=desk.now, name="resting"))) == [leg.client_id for leg in legs]
+
+
+def test_the_lots_of_limit_orders_are_those_of_today() -> None:
+    lots = {
+        "MARKET_LOT_SIZE": {"stepSize": "0.01", "minQty": "0.01", "maxQty": "0.01"},
+        "LOT_SIZE": {"stepSize": "0.002", "minQty": "0.002", "maxQty": "0.03"},
+        "PRICE_FILTER": {"tickSize": "0.10"},
+        "MIN_NOTIONAL": {"notional": "50"},
+    }
+    row = {"symbol": "BTCUSDT", "status": "TRADING", "filters": [{"filterType": k} | v for k, v in lots.items()]}
+    desk = Desk(replace(CONDUCT, limit_step_size=D("0.001"), limit_max_quantity=D("0.02")))
+    desk.begin("0.05")
+    told = symbol_seen(desk.now, "BTCUSDT", [row])
+    today = (told.limit_step_size, told.limit_min_quantity, told.limit_max_quantity)
+    assert today == (D("0.002"), D("0.002"), D("0.03"))
+    desk.do(told)
+    legs = places(rest(desk, reduce="-0.05", price="50100"))
+    assert [leg.amount for leg in legs] == [D("-0.030"), D("-0.020")]
+    row["filters"] = [each for each in row["filters"] if each["filterType"] != "LOT_SIZE"]  # type: ignore[index]
+    with pytest.raises(UnreadableError):
+        symbol_seen(desk.now, "BTCUSDT", [row])
 
 
 def test_a_reducing_leg_that_ends_early_takes_the_entry_back() -> None:

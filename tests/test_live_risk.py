@@ -123,6 +123,20 @@ EDGES: dict[Rule, tuple[list[Case], list[Case]]] = {
         ],
         [({"last_price": D("50500")}, {}), ({"last_price": D("40000")}, {"price": D("49500")})],
     ),
+    Rule.MIN_NOTIONAL: (  # 50 USDT, as the exchange counts it: a market order at the mark price
+        [
+            ({"mark_price": D(49_999)}, {"amount": D("0.001")}),
+            ({"last_price": D(50_100), "mark_price": D(49_999)}, {"amount": D("-0.001")}),
+            ({}, {"amount": D("0.001"), "price": D("49999.9")}),
+            ({"terms": replace(TERMS, min_notional=5_000.1)}, {}),
+        ],
+        [
+            ({}, {"amount": D("0.001")}),
+            ({"last_price": D(49_900)}, {"amount": D("0.001")}),
+            ({"mark_price": D(49_999)}, {"amount": D("-0.001"), "price": D(50_000)}),
+            ({"terms": replace(TERMS, min_notional=5_000.0)}, {}),
+        ],
+    ),
     Rule.ORDER_NOTIONAL: (
         [({}, {"amount": D("0.401")}), ({"mark_price": D("50200")}, {"amount": D("0.4")})],  # 0.4 * 50200 = 20080
         [({}, {"amount": D("0.4")}), ({}, {"amount": D("-0.4")})],

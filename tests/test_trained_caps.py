@@ -23,25 +23,12 @@ from rl_trader.live.preflight.caps import compare_caps
 from rl_trader.serialise import from_json, to_json
 from rl_trader.state import FILLED, Order
 from rl_trader.trading import kernel_settings, kernel_terms
+from tests.caps_tables import WIDE
 from tests.kernel_tables import FLAT, one_terms, play, settings_table
 from tests.test_decision import LONG_10, legs
 
 D = Decimal
 TERMS = load_terms("BTCUSDT")
-WIDE = Caps(
-    symbols=("BTCUSDT",),
-    max_order_notional=D(10**12),
-    max_position_notional=D(10**12),
-    max_leverage=D(10**6),
-    price_band=D("0.9"),
-    orders_per_minute=1_000,
-    orders_per_day=1_000,
-    turnover_per_day=D(10**12),
-    max_daily_loss=D("0.99"),
-    max_drawdown=D("0.99"),
-    max_mark_age_ms=1_000,
-    min_liquidation_distance=D("0.0001"),
-)
 
 
 # By hand: 10 000 USDT, target 1 is twice that: 20 at 1 000

@@ -16,6 +16,8 @@ def conduct_of(deployment: Deployment) -> Conduct:
         tick_size=terms.tick_size,
         step_size=terms.step_size,
         max_quantity=terms.max_quantity,
+        limit_step_size=terms.limit_step_size,
+        limit_max_quantity=terms.limit_max_quantity,
         leverage=int(trading.leverage_of(deployment.symbol)),
         margin_type=MARGIN_TYPES[trading.margin_mode],
         stop_loss=None if trading.stop_loss is None else Decimal(repr(trading.stop_loss)),

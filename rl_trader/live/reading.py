@@ -228,14 +228,18 @@ def symbol_seen(t_ms: int, symbol: str, rows: Iterable[Row]) -> SymbolSeen:
     if row is None:
         raise UnreadableError(f"{symbol} must be listed and is not")
     filters = {each.get("filterType"): each for each in row.get("filters", ())}
+    market, limit = filters.get("MARKET_LOT_SIZE", {}), filters.get("LOT_SIZE", {})
     return SymbolSeen(
         t_ms=t_ms,
         status=_text(row, "status"),
         tick_size=number(filters.get("PRICE_FILTER", {}), "tickSize"),
-        step_size=number(filters.get("MARKET_LOT_SIZE", {}), "stepSize"),
+        step_size=number(market, "stepSize"),
         min_notional=number(filters.get("MIN_NOTIONAL", {}), "notional"),
-        max_quantity=number(filters.get("MARKET_LOT_SIZE", {}), "maxQty"),
-        min_quantity=number(filters.get("MARKET_LOT_SIZE", {}), "minQty"),
+        max_quantity=number(market, "maxQty"),
+        min_quantity=number(market, "minQty"),
+        limit_step_size=number(limit, "stepSize"),
+        limit_min_quantity=number(limit, "minQty"),
+        limit_max_quantity=number(limit, "maxQty"),
     )
 
 

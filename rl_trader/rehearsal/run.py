@@ -74,6 +74,8 @@ class Rehearsal:
             tick_size=contract.tick_size,
             step_size=contract.step_size,
             max_quantity=contract.max_quantity,
+            limit_step_size=contract.limit_step_size,
+            limit_max_quantity=contract.limit_max_quantity,
             stop_loss=STOP_LOSS,
             take_profit=TAKE_PROFIT if plan.has_take_profit else None,
             poll_ms=plan.poll_ms,

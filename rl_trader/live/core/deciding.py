@@ -141,9 +141,10 @@ def decide(state: State, event: Decided, gate: Gate) -> list[Command]:
     state.memory, state.remembered_ms = event.memory, event.open_ms
     if (why := _why_not_any_more(state, event)) is not None:
         return [Alert(f"the decision on the bar of {utc(event.open_ms)} is void: {why}")]
-    reduced = state.slices(event.reduce_amount) if event.limit_price is None else [state.on_step(event.reduce_amount)]
-    legs = [_leg(state, event, Purpose.EXIT, amount, number) for number, amount in enumerate(reduced, 1) if amount]
-    if opened := state.on_step(event.open_amount):
+    lots = state.lots(event.limit_price)
+    reduced = lots.slices(event.reduce_amount)
+    legs = [_leg(state, event, Purpose.EXIT, amount, number) for number, amount in enumerate(reduced, 1)]
+    if opened := lots.whole(event.open_amount):
         legs.append(_leg(state, event, Purpose.ENTRY, opened))
     if not legs:
         return []

@@ -236,6 +236,9 @@ class SymbolSeen:
     min_notional: Decimal
     max_quantity: Decimal | None = None  # of a market order; None was not told
     min_quantity: Decimal | None = None  # likewise
+    limit_step_size: Decimal | None = None  # of limit orders; None was not told
+    limit_min_quantity: Decimal | None = None
+    limit_max_quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

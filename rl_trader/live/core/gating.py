@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from rl_trader.contract_terms import ContractTerms
 from rl_trader.errors import ConfigError, ContractError
@@ -12,6 +13,16 @@ from rl_trader.live.core.risk import RiskGate, RiskOrder, RiskView
 from rl_trader.live.core.state import State
 from rl_trader.live.core.words import Purpose
 from rl_trader.margin import position_margin
+
+_FILTERS: Final = (
+    "tick_size",
+    "step_size",
+    "min_quantity",
+    "max_quantity",
+    "limit_step_size",
+    "limit_min_quantity",
+    "limit_max_quantity",
+)
 
 
 def gate_of(terms: ContractTerms) -> Gate:
@@ -59,17 +70,13 @@ class _Today:
 
 
 def _today(terms: ContractTerms, told: SymbolSeen | None) -> ContractTerms:
-    """Return terms with the filters of market orders and prices as the exchange has told them."""
+    """Return terms with the filters as the exchange has told them."""
     if told is None:
         return terms
+    values = {name: getattr(told, name) for name in _FILTERS}
+    values = {name: value for name, value in values.items() if value is not None}
     try:
-        return replace(
-            terms,
-            tick_size=told.tick_size,
-            step_size=told.step_size,
-            min_quantity=terms.min_quantity if told.min_quantity is None else told.min_quantity,
-            max_quantity=terms.max_quantity if told.max_quantity is None else told.max_quantity,
-        )
+        return replace(terms, min_notional=float(told.min_notional), **values)
     except ContractError:  # what was told cannot be
         return terms
 

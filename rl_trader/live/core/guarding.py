@@ -93,7 +93,7 @@ def flatten(state: State, why: str) -> list[Command]:
 
     A position that is larger than a market order may be is closed in slices, each of which can only reduce.
     """
-    parts = state.slices(-state.books.amount)
+    parts = state.lots(None).slices(-state.books.amount)
     if not parts or any(_is_closing(state, order) for order in state.working()):
         return []
     orders = [_closing(state, part) for part in parts]

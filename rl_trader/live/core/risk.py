@@ -36,6 +36,7 @@ class Rule(StrEnum):
     NOT_A_NUMBER = "NOT_A_NUMBER"  # something that the gate looks at
     STALE = "STALE"  # the mark price
     UNKNOWN_ORDER = "UNKNOWN_ORDER"  # nobody knows whether the exchange has it
+    MIN_NOTIONAL = "MIN_NOTIONAL"  # the exchange takes no order that is so small, unless it can only reduce
     ORDER_NOTIONAL = "ORDER_NOTIONAL"
     POSITION_NOTIONAL = "POSITION_NOTIONAL"
     LEVERAGE = "LEVERAGE"
@@ -237,6 +238,12 @@ def _price_band(caps: Caps, order: RiskOrder, view: RiskView) -> str | None:
     return None
 
 
+def _min_notional(_caps: Caps, order: RiskOrder, view: RiskView) -> str | None:
+    notional = abs(order.amount) * (view.mark_price if order.price is None else order.price)
+    least = Decimal(repr(view.terms.min_notional))
+    return f"the order is {notional} USDT, and the exchange takes none below {least}" if notional < least else None
+
+
 def _order_notional(caps: Caps, order: RiskOrder, view: RiskView) -> str | None:
     notional = _notional(order, view)
     if notional > caps.max_order_notional:
@@ -314,6 +321,7 @@ _ENTRIES: Final[tuple[tuple[Rule, _Check], ...]] = (
     (Rule.STALE, _stale),
     (Rule.UNKNOWN_ORDER, _unknown_order),
     (Rule.PRICE_BAND, _price_band),
+    (Rule.MIN_NOTIONAL, _min_notional),
     (Rule.ORDER_NOTIONAL, _order_notional),
     (Rule.POSITION_NOTIONAL, _position_notional),
     (Rule.LEVERAGE, _leverage),

@@ -5,6 +5,7 @@ nothing is entered; where the account is set up otherwise, until a person has re
 """
 
 from dataclasses import fields, replace
+from typing import Final
 
 from rl_trader.live.core.commands import Alert, Command, ReadSettings, ReadSymbol, SetTimer
 from rl_trader.live.core.events import SettingsSeen, SymbolSeen
@@ -13,6 +14,16 @@ from rl_trader.live.core.state import State
 from rl_trader.live.core.stopping import halt
 
 TRADING = "TRADING"  # the exchange's word for a symbol that trades
+
+_TOLD: Final = (
+    "status",
+    "tick_size",
+    "step_size",
+    "min_notional",
+    "max_quantity",
+    "limit_step_size",
+    "limit_max_quantity",
+)
 
 
 def read_settings(state: State) -> list[Command]:
@@ -65,9 +76,9 @@ def see_symbol(state: State, event: SymbolSeen) -> list[Command]:
     """Take over the symbol's status and filters, by which orders are made from now on."""
     before, state.symbol = state.symbol, event
     commands: list[Command] = []
-    for name in ("status", "tick_size", "step_size", "min_notional", "max_quantity"):
+    for name in _TOLD:
         was, is_now = getattr(before, name, None), getattr(event, name)
-        if was is not None and was != is_now:
+        if None not in (was, is_now) and was != is_now:
             commands.append(Alert(f"{name} of {state.conduct.symbol} is {is_now} now and was {was}"))
     left = state.books.amount % event.step_size if event.step_size > 0 else ZERO
     if left and (before is None or before.step_size != event.step_size):

@@ -6,7 +6,7 @@ Prices in USDT per unit of the base asset, amounts in base asset and signed, mon
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from rl_trader.live.core.caps import Caps
 from rl_trader.live.core.events import BarClosed, FillSeen, IncomeSeen, SettingsSeen, SymbolSeen
@@ -40,6 +40,26 @@ Change = Intent | FillSeen | IncomeSeen | Latched | Cleared
 """What a step has changed, for the journal's tables; an order stands as it stands then."""
 
 
+class Lots(NamedTuple):
+    """The grid of an order's amount, in base asset."""
+
+    step_size: Decimal
+    max_quantity: Decimal | None  # None is any
+
+    def whole(self, amount: Decimal) -> Decimal:
+        """Return an amount in whole steps, toward zero."""
+        return amount - amount % self.step_size
+
+    def slices(self, amount: Decimal) -> list[Decimal]:
+        """Return an amount as orders that the exchange takes: whole steps, toward zero, none too large."""
+        left, parts = self.whole(amount), list[Decimal]()
+        largest = abs(left) if self.max_quantity is None else self.whole(self.max_quantity)
+        while left and largest:
+            parts.append(min(abs(left), largest).copy_sign(left))
+            left -= parts[-1]
+        return parts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conduct:
     """How the trader trades; from the run's manifest, but for what only a deployment has."""
@@ -51,6 +71,8 @@ class Conduct:
     stop_loss: Decimal | None  # of the entry price
     take_profit: Decimal | None
     max_quantity: Decimal | None = None  # of a market order; None is any
+    limit_step_size: Decimal | None = None  # of limit orders; None is that of market orders
+    limit_max_quantity: Decimal | None = None  # of a limit order; None is any
     leverage: int | None = None  # that must be set; None is any
     margin_type: str | None = None  # that must be set, the exchange's word; None is any
     late_ms: int = 20_000  # after its close a bar is decided upon no more
@@ -198,29 +220,24 @@ class State:
     @property
     def tick_size(self) -> Decimal:
         """On what grid prices lie."""
-        return self.conduct.tick_size if self.symbol is None else self.symbol.tick_size
+        size: Decimal = self._today("tick_size")
+        return size
+
+    def _today(self, name: str) -> Any:  # noqa: ANN401 - of the field of that name
+        """Return a filter as the exchange has told it, or as it was in training."""
+        told = None if self.symbol is None else getattr(self.symbol, name)
+        return getattr(self.conduct, name) if told is None else told
+
+    def lots(self, limit_price: Decimal | None) -> Lots:
+        """Return the grid of the amounts of market orders, or where there is a limit price of limit orders."""
+        if limit_price is None:
+            return Lots(self._today("step_size"), self._today("max_quantity"))
+        return Lots(self._today("limit_step_size") or self._today("step_size"), self._today("limit_max_quantity"))
 
     def on_tick(self, price: Decimal, amount: Decimal) -> Decimal:
         """Return the price of a limit order on whole ticks, away from the market."""
         over = price % self.tick_size
         return price - over if amount > 0 or not over else price - over + self.tick_size
-
-    def on_step(self, amount: Decimal) -> Decimal:
-        """Return an amount in whole steps, toward zero."""
-        step = self.conduct.step_size if self.symbol is None else self.symbol.step_size
-        return amount - amount % step
-
-    def slices(self, amount: Decimal) -> list[Decimal]:
-        """Return an amount as market orders that the exchange takes: whole steps, toward zero, none too large."""
-        most = self.conduct.max_quantity
-        if self.symbol is not None and self.symbol.max_quantity is not None:
-            most = self.symbol.max_quantity
-        left, parts = self.on_step(amount), list[Decimal]()
-        largest = abs(left) if most is None else self.on_step(most)
-        while left and largest:
-            parts.append(min(abs(left), largest).copy_sign(left))
-            left -= parts[-1]
-        return parts
 
     # Risk
 

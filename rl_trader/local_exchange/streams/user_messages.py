@@ -137,14 +137,15 @@ def _fill_fields(event: OrderUpdate, contract: ContractTerms) -> Payload:
 
 
 def _account_update(event: AccountUpdate, contracts: Contracts) -> Payload:
-    fields: Payload = {"m": event.reason.value, "B": [], "P": [_position(p, contracts) for p in event.positions]}
+    balances: list[Payload] = []
     if event.wallet is not None:
         wallet, cross, change = event.wallet
-        balance = {"a": MARGIN_ASSET, "wb": money_text(wallet), "cw": money_text(cross), "bc": _money(change)}
-        fields["B"] = [balance]
+        balances.append({"a": MARGIN_ASSET, "wb": money_text(wallet), "cw": money_text(cross), "bc": _money(change)})
     if event.bnb is not None:  # its only change is the commission, which "bc" leaves out
         amount = money_text(event.bnb)
-        fields["B"] = [*fields["B"], {"a": BNB, "wb": amount, "cw": amount, "bc": _money(ZERO)}]
+        balances.append({"a": BNB, "wb": amount, "cw": amount, "bc": _money(ZERO)})
+    positions = [_position(position, contracts) for position in event.positions]
+    fields: Payload = {"m": event.reason.value, "B": balances, "P": positions}
     if event.reason is UpdateReason.FUNDING_FEE and event.symbol is not None:
         fields["S"] = event.symbol
     return {**_header("ACCOUNT_UPDATE", event.time_ms), "a": fields}
