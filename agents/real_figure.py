@@ -27,7 +27,7 @@ def growth_figure(groups: Sequence[Group]) -> Figure:
         groups: Of one market.
     """
     figure = Figure(figsize=(WIDTH, HEIGHT * len(groups)), dpi=DOTS_PER_INCH, layout="constrained")
-    panels: Any = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    panels: Any = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
     for panel, group in zip(panels, groups, strict=True):
         _draw(panel, group)
         style_axes(panel)

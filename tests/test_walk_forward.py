@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from rl_trader.stress import COSTS, MIRRORED
 from scripts import walk_forward
 from tests.called_scripts import script_caller
 from tests.small_runs import small_config
+from tests.small_searches import TINY, finished_search, stopped_when_saved
 
 WALK = WalkForwardConfig(folds=2, seeds=2, holding_bars=48, holdout=0.2)
 FEE = 5e-4  # of the embedded market
@@ -157,6 +160,17 @@ def test_the_command_writes_a_report_and_prints_the_verdict(
     assert "At other costs" in page
     refused = call(walk_forward, *words, "--name", "none", "--workers", "0")
     assert (refused.code, "--workers must be at least 1" in refused.err) == (2, True)
+
+
+def test_ctrl_c_leaves_a_walk_forward_that_goes_on_within_its_trainings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.walk_forward", "demo", *TINY, "--folds", "2", "--seeds", "1"]
+    command += ["--ppo.total-timesteps", "2560", "--evaluations", "8", "--holding-bars", "4", "--workers", "2"]
+    folder = tmp_path / "runs" / "walked"
+    command += ["--name", folder.name]
+    saved = stopped_when_saved(command, folder, tmp_path, signal.SIGINT)
+    assert not list(folder.glob("*/tested.json"))
+    assert "verdict: " in finished_search(command, tmp_path, saved)
+    assert len(list(folder.glob("*/tested.json"))) == 2
 
 
 def test_the_line_of_the_seeds_ends_at_their_interquartile_mean() -> None:
