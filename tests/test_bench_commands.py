@@ -1,8 +1,6 @@
 """The benchmark's other commands: growth and profile."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,8 @@ from agents.benchmark.growth.plot import growth_figure
 from agents.benchmark.measure import Figure, Reach, Result
 from agents.figures import picture
 from envs.vector_env import TradingVectorEnv
+from tests.bench_command import bench
 
-ROOT = Path(__file__).parents[1]
 TINY = Effort(repeats=2, seconds=0.001, num_bars=2_000)
 
 
@@ -69,9 +67,9 @@ def test_the_largest_entry_of_a_profile_comes_first() -> None:
     assert 0.0 < sum(entry.share for entry in entries) <= 1.0
 
 
-def test_the_profile_of_a_training_is_printed_as_json() -> None:
-    command = [sys.executable, "-m", "scripts.bench", "profile", "64x64/64", "--rollouts", "1", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("size", ["64x64/64", "dqn/16"])
+def test_the_profile_of_a_training_is_printed_as_json(size: str) -> None:
+    done = bench("profile", size, "--rollouts", "1", "--json")
     assert done.returncode == 0, done.stderr
     entries = json.loads(done.stdout)
     assert len(entries) == 10
@@ -90,8 +88,7 @@ def test_what_was_printed_as_json_becomes_a_table(tmp_path: Path) -> None:
         config="c",
     )
     (tmp_path / "a.json").write_text(json.dumps([result.to_json()]))
-    command = [sys.executable, "-m", "scripts.bench", "table", str(tmp_path / "a.json")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = bench("table", str(tmp_path / "a.json"))
     row = "| `a/line` | **3,000** steps/s (2,000 - 4,000) | a peer | 0.6 | 5e+03 | ratio ≥ 8 | yes |"
     assert done.stdout.splitlines()[2:] == [row]
 
@@ -106,8 +103,7 @@ def test_what_was_printed_as_json_becomes_a_table(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_sentence(arguments: list[str], words: str) -> None:
-    command = [sys.executable, "-m", "scripts.bench", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = bench(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert words in done.stderr

@@ -38,14 +38,19 @@ def dqn_config(*, num_envs: int, train_freq: int, gradient_steps: int, batch_siz
 @contextmanager
 def against_stock(effort: Effort, config: DQNConfig, num_threads: int) -> Iterator[Contest]:
     """Updates/s of this project's DQN beside stable_baselines3.DQN on so many threads of torch."""
-    accounts = _accounts(effort, config)
-    train = TrainConfig(algo="dqn", dqn=config, env=accounts.env.config, device=effort.device)
     yield Contest(
-        subject=on_threads(_updates(make_model(train, accounts), config, effort), choose_threads(train)),
+        subject=dqn(effort, config),
         reference=on_threads(_updates(_stock(effort, config), config, effort), num_threads),
         reference_name=f"stable_baselines3.DQN on the same accounts, {num_threads} threads",
         config=account_hash(),
     )
+
+
+def dqn(effort: Effort, config: DQNConfig) -> Run:
+    """Return updates/s of this project's DQN on the measured account."""
+    accounts = _accounts(effort, config)
+    train = TrainConfig(algo="dqn", dqn=config, env=accounts.env.config, device=effort.device)
+    return on_threads(_updates(make_model(train, accounts), config, effort), choose_threads(train))
 
 
 def _accounts(effort: Effort, config: DQNConfig) -> TradingVecEnv:

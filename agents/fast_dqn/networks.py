@@ -100,7 +100,7 @@ class QNetworks:
         by_action = missed.clamp(-1.0, 1.0).div_(len(goals))
         self._gradient.zero_()
         self._online.backward(torch.zeros_like(values).scatter_(1, actions, by_action))
-        norm = float(self._gradient.norm())
+        norm = float(torch.linalg.vector_norm(self._gradient))
         if not norm + NORM_TINY <= max_grad_norm:
             self._gradient.mul_(max_grad_norm / (norm + NORM_TINY))
         self._adam.step(self.weights, self._gradient)
