@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from agents.benchmark.measure import Contest, Figure, Reach, Result, interleave,
 from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.trading import kernel_terms
+from tests.bench_command import bench
 
 ROOT = Path(__file__).parents[1]
 TINY = Effort(
@@ -245,13 +244,8 @@ def test_a_line_that_needs_more_threads_than_there_are_is_refused() -> None:
         choose([wide], ["wide"])
 
 
-def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scripts.bench", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 def test_the_command_prints_a_list_of_objects() -> None:
-    done = _bench("help/doctor", "--json")
+    done = bench("help/doctor", "--json")
     assert done.returncode == 0, done.stderr
     (line,) = json.loads(done.stdout)
     assert list(line) == FIELDS
@@ -260,6 +254,6 @@ def test_the_command_prints_a_list_of_objects() -> None:
 
 
 def test_the_command_refuses_a_median_of_fewer_than_five_runs() -> None:
-    done = _bench("--repeats", "4")
+    done = bench("--repeats", "4")
     assert done.returncode == 2
     assert done.stderr == "error: --repeats must be at least 5, was 4; give more\n"

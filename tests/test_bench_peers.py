@@ -1,8 +1,6 @@
 """Peers of the benchmark: their requirements, their processes, and what is said where one is not at hand."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from agents.benchmark.measure import Result
 from agents.benchmark.peers.process import HERE, PROTOTYPES, peer_run
 from agents.benchmark.peers.venvs import VARIABLE, AbsentPeerError, install, is_ready, peer_names, requirements_of
 from rl_trader.errors import ConfigError
+from tests.bench_command import bench
 
 ROOT = Path(__file__).parents[1]
 TINY = Effort(repeats=2, seconds=0.002, num_bars=2_000, num_rollouts=1, num_back_tested=3_000)
@@ -58,8 +57,7 @@ def test_an_unknown_peer_is_refused_with_the_names_that_exist() -> None:
 
 def test_the_command_lists_the_peers_and_which_are_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    command = [sys.executable, "-m", "scripts.bench", "peers"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = bench("peers")
     assert re.search(r"^torchtrade +not installed$", done.stdout, re.MULTILINE)
     assert done.stdout.endswith(f"folder: {tmp_path}\n")
 

@@ -55,19 +55,15 @@ ENVIRONMENT = (
         unit=STEPS,
         prepare=environment.single_env,
     ),
-    Line(
-        name="vector_env/window_32/256",
-        about="windows of 32 bars beside copying them",
-        unit=STEPS,
-        prepare=partial(environment.against_copy, num_envs=256, window=32),
-        reach=Reach("ratio", 0.5),
-    ),
-    Line(
-        name="vector_env/window_32/1024",
-        about="windows of 32 bars beside copying them",
-        unit=STEPS,
-        prepare=partial(environment.against_copy, num_envs=1_024, window=32),
-        reach=Reach("ratio", 0.5),
+    *(
+        Line(
+            name=f"vector_env/window_32/{num_envs}",
+            about="windows of 32 bars beside copying them",
+            unit=STEPS,
+            prepare=partial(environment.against_copy, num_envs=num_envs, window=32),
+            reach=Reach("ratio", 0.5),
+        )
+        for num_envs in (256, 1_024)
     ),
 )
 
@@ -137,28 +133,31 @@ TRAINING = (
     ),
 )
 
-EXCHANGE = (
+EXCHANGE = tuple(
     Line(
-        name="exchange/lock_step",
-        about="bars of the local exchange with an order in each, without a socket, beside bars without a client",
-        unit="bars/s",
-        prepare=exchange.lock_step,
-        reach=Reach("median", 360.0),  # a month of minutes in two minutes
-    ),
-    Line(
-        name="exchange/orders",
-        about="orders over HTTP beside pings",
-        unit="orders/s",
-        prepare=exchange.orders,
-        reach=Reach("median", 1_000.0),
-    ),
-    Line(
-        name="exchange/streams",
-        about="messages to 50 subscribers in all beside those of a bare server",
-        unit="messages/s",
-        prepare=exchange.streams,
-        reach=Reach("median", 20_000.0),
-    ),
+        name=f"exchange/{name}",
+        about=about,
+        unit=unit,
+        prepare=prepare,
+        reach=Reach("median", least),
+    )
+    for name, unit, prepare, least, about in (
+        (
+            "lock_step",
+            "bars/s",
+            exchange.lock_step,
+            360.0,  # a month of minutes in two minutes
+            "bars of the local exchange with an order in each, without a socket, beside bars without a client",
+        ),
+        ("orders", "orders/s", exchange.orders, 1_000.0, "orders over HTTP beside pings"),
+        (
+            "streams",
+            "messages/s",
+            exchange.streams,
+            20_000.0,
+            "messages to 50 subscribers in all beside those of a bare server",
+        ),
+    )
 )
 
 _ORDER = "from a closed candle on a socket to an order's bytes on another, through policy, gate and journal"
@@ -201,19 +200,18 @@ LIVE = (
         prepare=noticing.stall,
         reach=Reach("median", 5.0, is_least=False),
     ),
-    Line(
-        name="live/lost_stream/dead",
-        about="silence of a dead connection of the account until another is made, on a clock of its own",
-        unit=SECONDS,
-        prepare=partial(noticing.lost_stream, answers_pings=False),
-        reach=Reach("median", 30.0, is_least=False),
-    ),
-    Line(
-        name="live/lost_stream/untold",
-        about="from a trade that a living connection has not told until another is made, on a clock of its own",
-        unit=SECONDS,
-        prepare=partial(noticing.lost_stream, answers_pings=True),
-        reach=Reach("median", 30.0, is_least=False),
+    *(
+        Line(
+            name=f"live/lost_stream/{name}",
+            about=f"{since} until another is made, on a clock of its own",
+            unit=SECONDS,
+            prepare=partial(noticing.lost_stream, answers_pings=answers_pings),
+            reach=Reach("median", 30.0, is_least=False),
+        )
+        for name, since, answers_pings in (
+            ("dead", "silence of a dead connection of the account", False),
+            ("untold", "from a trade that a living connection has not told", True),
+        )
     ),
     Line(
         name="live/restart",
@@ -255,21 +253,23 @@ def all_lines(scripts: Path) -> tuple[Line, ...]:
         )
         for name in startup.script_names(scripts)
     )
-    commands = (
+    commands = tuple(
         Line(
-            name="evaluation",
-            about="scripts.evaluate over 44,000 bars, with all baselines and 200 random agents",
+            name=name,
+            about=about,
             unit=SECONDS,
-            prepare=partial(whole_commands.evaluation, scripts=scripts),
-            reach=Reach("median", 10.0, is_least=False),
-        ),
-        Line(
-            name="demo",
-            about="`make train`, start to report",
-            unit=SECONDS,
-            prepare=partial(whole_commands.demo, scripts=scripts),
-            reach=Reach("median", 90.0, is_least=False),
-        ),
+            prepare=partial(contest, scripts=scripts),
+            reach=Reach("median", seconds, is_least=False),
+        )
+        for name, contest, seconds, about in (
+            (
+                "evaluation",
+                whole_commands.evaluation,
+                10.0,
+                "scripts.evaluate over 44,000 bars, with all baselines and 200 random agents",
+            ),
+            ("demo", whole_commands.demo, 90.0, "`make train`, start to report"),
+        )
     )
     of_peers = peers.VECTOR + peers.SINGLE + peers.BACK_TEST
     return ENVIRONMENT + of_peers + TRAINING + commands + EXCHANGE + LIVE + helps
