@@ -274,7 +274,7 @@ def test_ctrl_c_saves_and_the_printed_command_goes_on(tmp_path: Path) -> None:
     assert state["progress"]["num_evaluations"] == 0
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*SCRIPTS, "calibration", "real_results", "sweep", "tune", "walk_forward"])
 def test_help_answers_without_a_heavy_import(script: str) -> None:
     code = (
         f"import sys\nsys.argv = ['x', '--help']\nfrom scripts import {script}\n"
