@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.fold_tests import Tested, break_even_fee_of
+from agents.markets import OTHER_FUNDING
 from agents.real_cells import baselines_path, by_fold, trials_path
 from agents.run_folder import read_json
 from rl_trader.errors import CheckpointError, ConfigError
@@ -42,7 +43,7 @@ class Group:
         """Return which assumption on funding the folds were tested under too; None where all funding is recorded."""
         if not any(fold["other_funding"] for fold in self.baselines):
             return None
-        return {"zero": "base", "base": "zero"}[str(self.baselines[0]["missing_funding"])]
+        return OTHER_FUNDING[str(self.baselines[0]["missing_funding"])]
 
     def interval(self) -> Interval | None:
         """Return the interquartile mean of the log growth a year of all trainings, and its interval."""
@@ -119,7 +120,7 @@ def read_groups(results: Path) -> tuple[list[Group], dict[str, str]]:
     for (market, algo), own in cells.items():
         _check_alike(own, f"{market} {algo}")
         wanted = own[0]["folds"] * own[0]["seeds"]
-        if len(own) < wanted:
+        if len(own) < wanted or not trials_path(results, market).is_file():  # trials are counted last
             incomplete[f"{market} {algo}"] = f"{len(own)} of {wanted}"
             continue
         baselines = [read_json(baselines_path(results, market, fold)) for fold in range(own[0]["folds"])]

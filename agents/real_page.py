@@ -75,7 +75,7 @@ def page_text(results: Path, page: Path) -> str:
     parts = [HEAD.format(commands=_commands(groups), folder=folder)]
     if incomplete:
         listed = ", ".join(f"{name}: {done}" for name, done in incomplete.items())
-        parts.append(f"Not shown, since trainings are missing: {listed}.\n")
+        parts.append(f"Not shown yet, since trainings or the count of the trials are missing: {listed}.\n")
     parts.append(f"## All together\n\n{_summary(groups)}")
     parts += [_section([group for group in groups if group.market == market], folder) for market in _markets(groups)]
     return "\n".join(parts)

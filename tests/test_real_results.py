@@ -175,9 +175,9 @@ def test_the_verdict_follows_from_the_files(shift: float, sentence: str, copied:
 def test_what_is_not_complete_is_named_and_not_shown(copied: Path) -> None:
     (copied / f"{CELLS[-1]}.json").unlink()
     text = page_text(copied, copied.parent / "page.md")
-    assert "Not shown, since trainings are missing: embedded dqn: 1 of 2." in text
+    assert "Not shown yet, since trainings or the count of the trials are missing: embedded dqn: 1 of 2." in text
     assert "DQN, seed" not in text
-    (copied / f"{CELLS[0]}.json").unlink()
+    (copied / "embedded-trials.json").unlink()
     with pytest.raises(ConfigError, match="has no complete set of results"):
         page_text(copied, copied.parent / "page.md")
 
