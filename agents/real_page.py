@@ -11,13 +11,12 @@ from agents.figures import picture
 from agents.real_figure import growth_figure
 from agents.real_groups import Group, read_groups
 from rl_trader.errors import CheckpointError, ConfigError
-from rl_trader.honesty import Honesty, spoken, verdict
+from rl_trader.honesty import FUNDING_WORDS, Honesty, spoken, verdict, verdict_elsewhere
 from rl_trader.report.judgement import honesty_lines
 from rl_trader.report.page import ABSENT, MINUS
 from rl_trader.stress import stressed_returns
 
 COMMAND: Final = "$ python -m scripts.real_results"
-ASSUMED: Final = {"base": "0.01% per 8 hours", "zero": "no funding"}
 HEAD: Final = """\
 # Real results: walk-forwards on recorded markets
 
@@ -183,7 +182,7 @@ def _seed_table(groups: Sequence[Group]) -> str:
     other = first.other_funding
     head = ["", *tests, "all", "Sharpe", "drawdown", "turnover a day", "random agents", "better than"]
     if other is not None:
-        head.append(f"all, {ASSUMED[other]}")
+        head.append(f"all, {FUNDING_WORDS[other]}")
     rows = [_seed_row(group, seed) for group in groups for seed in range(group.num_seeds)]
     elsewhere = first.baseline_returns("other_funding")
     for name, daily in first.baseline_returns().items():
@@ -198,8 +197,8 @@ def _seed_table(groups: Sequence[Group]) -> str:
         " does; their mean return, and the share of them that earned less than it, mean of the tests."
     )
     if other is not None:
-        own = str(first.baselines[0]["missing_funding"])
-        words += f" Where funding is not recorded, {ASSUMED[own]} is assumed; in the last column {ASSUMED[other]}."
+        own = FUNDING_WORDS[first.baselines[0]["missing_funding"]]
+        words += f" Where funding is not recorded, {own} is assumed; in the last column {FUNDING_WORDS[other]}."
     return _table(head, rows) + words + "\n"
 
 
@@ -222,8 +221,7 @@ def _seed_row(group: Group, seed: int) -> list[str]:
 def _verdicts(group: Group) -> str:
     sentences = [f"**{group.algo.upper()}, mean of the seeds.** {verdict(group.judged())}"]
     if group.other_funding is not None:
-        said = verdict(group.judged("other_funding"))
-        sentences.append(f"With {ASSUMED[group.other_funding]} where funding is not recorded: {said}")
+        sentences.append(verdict_elsewhere(group.other_funding, group.judged("other_funding")))
     return "\n\n".join(sentences) + "\n"
 
 

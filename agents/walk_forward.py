@@ -26,7 +26,7 @@ from agents.fold_tests import (
     stresses_of,
     tested_alone,
 )
-from agents.markets import load_market, parse_period
+from agents.markets import OTHER_FUNDING, load_market, parse_period
 from agents.pool import run_tasks
 from agents.run_folder import RunFolder, read_json, write_json
 from agents.searches import alone_in, keep_plan
@@ -96,6 +96,7 @@ class WalkForward:
     baselines: dict[str, list[NDArray[np.float64]]]  # daily returns of each fold
     interval: Interval | None  # of the interquartile mean of the scores
     honesty: Honesty  # of the mean of the seeds
+    other_funding: tuple[str, Honesty] | None  # under the other assumption on it, by name; None where all is recorded
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures."""
@@ -108,6 +109,9 @@ class WalkForward:
                 for name, folds in self.baselines.items()
             },
             "honesty": self.honesty.to_json(),
+            "other_funding": None
+            if self.other_funding is None
+            else {"assumed": self.other_funding[0], **self.other_funding[1].to_json()},
         }
 
 
@@ -161,7 +165,7 @@ def run_walk_forward(
     with alone_in(folder):
         _keep_plan(folder, config, walk, plan)
         tested = _played(_tests(folder, config, walk, plan), workers, report)
-        result = _judge(folder, config, walk, plan, tested, _baselines(folder, config, plan))
+        result = _judge(folder, config, walk, plan, tested)
         write_json(folder / RESULT_FILE, result.to_json())
         return result
 
@@ -200,11 +204,11 @@ def _played(tests: list[list[FoldTest]], workers: int, report: Report) -> list[l
     return [[play_fold_test(test) for test in seeds] for seeds in tests]
 
 
-def _baselines(folder: Path, config: TrainConfig, plan: Plan) -> dict[str, list[NDArray[np.float64]]]:
-    """Return the daily returns (num_days,) of every baseline, one array a fold."""
+def _baselines(folder: Path, config: TrainConfig, plan: Plan, suffix: str = "") -> dict[str, list[NDArray[np.float64]]]:
+    """Return the daily returns (num_days,) of every baseline, one array a fold, kept in files with a suffix."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for fold in range(len(plan.folds)):
-        path = folder / f"fold_{fold}-baselines.json"
+        path = folder / f"fold_{fold}-baselines{suffix}.json"
         if not path.is_file():
             write_json(path, baseline_returns(config, fold_market(config, plan, fold)))
         for name, returns in read_json(path).items():
@@ -213,20 +217,15 @@ def _baselines(folder: Path, config: TrainConfig, plan: Plan) -> dict[str, list[
 
 
 def _judge(
-    folder: Path,
-    config: TrainConfig,
-    walk: WalkForwardConfig,
-    plan: Plan,
-    tested: list[list[Tested]],
-    baselines: dict[str, list[NDArray[np.float64]]],
+    folder: Path, config: TrainConfig, walk: WalkForwardConfig, plan: Plan, tested: list[list[Tested]]
 ) -> WalkForward:
-    daily = daily_returns(tested)
+    daily, baselines = daily_returns(tested), _baselines(folder, config, plan)
     own = np.concatenate([fold.mean(axis=0) for fold in daily])
     span = plan.folds[0]["test"][0], plan.folds[-1]["test"][1]
     trials = register(config.runs, _trial(config, walk, span, folder, own))
     honesty = judge_returns(
         own,
-        {name: np.concatenate(folds) for name, folds in baselines.items()},
+        _whole(baselines),
         count_trials(trials),
         stresses=stresses_of(tested),
         break_even_fee=break_even_fee_of(tested),
@@ -234,7 +233,27 @@ def _judge(
     )
     scores = [[float(test["log_growth"]) for test in seeds] for seeds in tested]
     interval = seeds_interval([np.array(of_fold) for of_fold in scores])
-    return WalkForward(folder, plan, scores, daily, baselines, interval, honesty)
+    other = _under_other_funding(folder, config, plan, tested, honesty)
+    return WalkForward(folder, plan, scores, daily, baselines, interval, honesty, other)
+
+
+def _whole(baselines: dict[str, list[NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+    return {name: np.concatenate(folds) for name, folds in baselines.items()}
+
+
+def _under_other_funding(
+    folder: Path, config: TrainConfig, plan: Plan, tested: list[list[Tested]], honesty: Honesty
+) -> tuple[str, Honesty] | None:
+    """Return what the other assumption on funding allows to conclude, and its name; None where all is recorded."""
+    if not any(test["other_funding"] for seeds in tested for test in seeds):
+        return None
+    assumed = OTHER_FUNDING[config.market.assumptions.missing_funding]
+    assumptions = replace(config.market.assumptions, missing_funding=assumed)
+    under = replace(config, market=replace(config.market, assumptions=assumptions))
+    daily = daily_returns([[test["other_funding"] or test for test in seeds] for seeds in tested])
+    own = np.concatenate([fold.mean(axis=0) for fold in daily])
+    baselines = _baselines(folder, under, plan, f"-funding-{assumed}")
+    return assumed, judge_returns(own, _whole(baselines), honesty.trials)
 
 
 def _trial(

@@ -191,6 +191,14 @@ def spoken(name: str) -> str:
     return {FLAT: "staying flat"}.get(name, name.replace("_", " "))
 
 
+FUNDING_WORDS: Final = {"base": "0.01% per 8 hours", "zero": "no funding"}  # by assumption
+
+
+def verdict_elsewhere(assumed: str, honesty: Honesty) -> str:
+    """Return the verdict under the other assumption on funding, and which that is."""
+    return f"With {FUNDING_WORDS[assumed]} where funding is not recorded: {verdict(honesty)}"
+
+
 def verdict(honesty: Honesty) -> str:
     """Return in plain sentences what can be said of the agent at this length."""
     if not honesty.differences:

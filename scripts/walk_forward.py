@@ -78,6 +78,7 @@ def main() -> int:
         result.baselines,
         [fold["test"] for fold in result.plan.folds],
         result.honesty,
+        result.other_funding,
     )
     if is_json:
         print(json.dumps(result.to_json(), indent=1))
@@ -126,6 +127,8 @@ def _print_result(result: "WalkForward", name: str) -> None:
     from rich import box
     from rich.table import Table
 
+    from rl_trader.honesty import verdict_elsewhere
+
     console = wide_console()
     table = Table(title=f"{name}: log growth a year, by fold and seed", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("tested on", no_wrap=True)
@@ -139,6 +142,8 @@ def _print_result(result: "WalkForward", name: str) -> None:
         print(f"interquartile mean: {found.estimate:+.2f} a year, between {found.low:+.2f} and {found.high:+.2f}")
     print("mean of the seeds:")
     print_honesty(result.honesty)
+    if result.other_funding is not None:
+        console.print(verdict_elsewhere(*result.other_funding), highlight=False, soft_wrap=True)
 
 
 def _print_holdout(opened: dict[str, Any], *, is_json: bool) -> None:

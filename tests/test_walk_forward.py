@@ -98,6 +98,7 @@ def test_the_mean_of_the_seeds_is_asked_under_every_stress(runs: Path) -> None:
     assert found.break_even_fee is not None
     assert (found.break_even_fee.estimate > FEE) == (unchanged > 0.0)
     kept = json.loads((runs / "walk" / "result.json").read_text())
+    assert kept["other_funding"] is None  # all of it is known
     assert kept["honesty"]["stresses"]["fee x 3"]["total_return"] == returns["fee x 3"]
 
 
@@ -160,6 +161,24 @@ def test_the_command_writes_a_report_and_prints_the_verdict(
     assert "At other costs" in page
     refused = call(walk_forward, *words, "--name", "none", "--workers", "0")
     assert (refused.code, "--workers must be at least 1" in refused.err) == (2, True)
+
+
+def test_funding_that_is_not_recorded_is_judged_under_both_assumptions(
+    recorded_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    call = script_caller(monkeypatch, capsys, tmp_path)
+    words = ("majors-4h", "--market.symbols", "BNBUSDT", "--market.train", "2022-01-01", "2024-07-01", "--folds", 1)
+    words += ("--data", recorded_data, "--runs", tmp_path, "--name", "bnb", "--learner", "crossover_20_50")  # type: ignore[assignment]
+    answer = call(walk_forward, *words, "--seeds", 1)
+    assert answer.code == 0, answer.err
+    assert "With no funding where funding is not recorded: " in answer.out
+    assert "With no funding where funding is not recorded: " in (tmp_path / "bnb" / "report.html").read_text()
+    kept = json.loads((tmp_path / "bnb" / "result.json").read_text())
+    assert kept["other_funding"]["assumed"] == "zero"
+    assert kept["other_funding"]["daily_returns"] != kept["honesty"]["daily_returns"]
+    held = [json.loads((tmp_path / "bnb" / f"fold_0-baselines{end}.json").read_text()) for end in ("", "-funding-zero")]
+    assert sum(held[1]["buy_and_hold"]) > sum(held[0]["buy_and_hold"])  # a long pays the base rate
+    assert held[1]["flat"] == held[0]["flat"]
 
 
 def test_ctrl_c_leaves_a_walk_forward_that_goes_on_within_its_trainings(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.errors import CheckpointError
-from rl_trader.honesty import Honesty, verdict
+from rl_trader.honesty import Honesty, verdict, verdict_elsewhere
 from rl_trader.klines import parse_date
 from rl_trader.report.figures import AGENT, BASELINE_COLOURS, GRID, INK, NEUTRAL, label
 from rl_trader.report.judgement import difference_figure, differences_words, sharpe_table, stress_table
@@ -27,7 +27,7 @@ _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$name</title><style>$style</style><script>$plotly</script></head>
 <body><header><h1>$name</h1><p class="headline">$headline</p></header><main>
-<p class="luck"><strong>$verdict</strong> This is a replay of the past, and no promise of profit.</p>
+<p class="luck"><strong>$verdict</strong> This is a replay of the past, and no promise of profit.$elsewhere</p>
 <section><h2>Every seed, on days that its training never saw</h2>
 <p>Thin lines are seeds; the thick one is their interquartile mean with its 95% interval (seeds resampled within their
 fold). Every fold is trained anew; lines are chained from test to test.</p>$growth</section>
@@ -46,6 +46,7 @@ def write_walk_forward(
     baselines: Mapping[str, Sequence[NDArray[np.float64]]],
     tests: Sequence[Sequence[str]],
     honesty: Honesty,
+    other_funding: tuple[str, Honesty] | None = None,
 ) -> Path:
     """Write the page of a walk-forward and return its path.
 
@@ -56,6 +57,7 @@ def write_walk_forward(
         baselines: Daily returns (num_days,) of every fold, by name.
         tests: First day and the day after the last of every fold's test.
         honesty: Of the mean of the seeds.
+        other_funding: The same under the other assumption on funding, by its name; None where all is recorded.
 
     Raises:
         CheckpointError: If it cannot be written.
@@ -66,6 +68,7 @@ def write_walk_forward(
         plotly=get_plotlyjs(),
         headline=escape(f"{len(tests)} folds, {len(daily[0])} seeds, tested from {tests[0][0]} to {tests[-1][1]}"),
         verdict=escape(verdict(honesty)),
+        elsewhere="" if other_funding is None else f"<br>{escape(verdict_elsewhere(*other_funding))}",
         growth=figure_html("growth", growth_figure(daily, baselines, tests)),
         words=differences_words(),
         differences=figure_html("differences", difference_figure(honesty)) if honesty.differences else "",
