@@ -65,23 +65,27 @@ def check_funding(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     return table.assign(funding_time=hour)
 
 
-def funding_holes(time: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+def funding_holes(time: NDArray[np.int64], interval_ms: int | None = None) -> list[tuple[int, int, int]]:
     """Return the holes between settlements as ``(after_ms, before_ms, missing)``.
 
     ``after_ms`` and ``before_ms`` are the settlements on either side of the hole, ``missing`` the number in
     it. The exchange changes a symbol's funding interval at times (8 h to 4 h, say), and that is no hole: a
     spacing is one if it is longer than the most frequent spacing of the settlements around it, or than the
-    longest interval, 8 hours.
+    longest interval, 8 hours. The last ones are none that are all of the contract's own interval: it has been
+    changed to that.
 
     Args:
         time: (num_settlements,) their hours, ms UTC, ascending.
+        interval_ms: Of the contract, today; None where that is not known.
     """
     gaps = np.diff(time)
     if len(gaps) == 0:
         return []
     holes = []
     shortest = min(int(gaps.min()), _LONGEST_INTERVAL_MS)
-    for i in np.flatnonzero(gaps > shortest).tolist():
+    others = np.flatnonzero(gaps != interval_ms)
+    num_before = int(others[-1]) + 1 if len(others) else 0  # the contract's interval
+    for i in np.flatnonzero(gaps[:num_before] > shortest).tolist():
         around = Counter(gaps[max(i - _NEIGHBOURS, 0) : i + _NEIGHBOURS + 1].tolist())
         most = max(around.values())
         prevailing = max(gap for gap, count in around.items() if count == most)

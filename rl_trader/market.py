@@ -247,7 +247,7 @@ def _missing_times(recorded: pd.DataFrame | None, first: int, end: int, interval
         return grid
     times = recorded["funding_time"]
     parts = [grid[(grid < int(times.iloc[0])) | (grid > int(times.iloc[-1]))]]
-    for after, before, missing in funding_holes(times.to_numpy(np.int64)):
+    for after, before, missing in funding_holes(times.to_numpy(np.int64), interval):
         hours = np.rint(np.linspace(after, before, missing + 2)[1:-1] / MS_PER_HOUR)
         parts.append(hours.astype(np.int64) * MS_PER_HOUR)
     found = np.unique(np.concatenate(parts))

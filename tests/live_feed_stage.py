@@ -8,6 +8,7 @@ from rl_trader.contract import load_terms
 from rl_trader.download.archive import KLINE_COLUMNS, Kind
 from rl_trader.klines import interval_ms
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
+from rl_trader.live.streams.funding_interval import FUNDING_INFO
 from rl_trader.live.streams.market_feed import FeedLimits, MarketFeed
 from rl_trader.live.streams.market_news import BarLate, BarReady, Call, FeedEvent, KlineNews, MarkNews
 
@@ -62,6 +63,8 @@ class FeedStage:
         self.events: list[FeedEvent] = []
         self.calls: list[Call] = []  # that were wanted, in order
         self.refuses: Callable[[Call], bool] = lambda call: False  # calls that fail
+        self.hours = 8  # of the interval of funding that the exchange tells
+        self.settles: Callable[[int], bool] = lambda hour: hour % (8 * MS_PER_HOUR) == 0
         self.missing: set[int] = set()  # open times of candles that REST does not have
         self.changes: dict[int, dict[str, Any]] = {}  # of candles, by their open times
 
@@ -101,15 +104,16 @@ class FeedStage:
 
     def truth(self, call: Call) -> Any:
         """Return what the exchange answers."""
+        if call.name == FUNDING_INFO:
+            return [{"symbol": "BTCUSDT", "fundingIntervalHours": self.hours}]
         if call.series is None:
             return {"serverTime": self.time}
         params = call.params
         since, until = int(params["startTime"]), int(params["endTime"])
         if call.series.kind is Kind.FUNDING_RATE:
-            eight = 8 * MS_PER_HOUR
-            hours = range(-(-since // eight) * eight, min(until, self.time) + 1, eight)
+            hours = range(-(-since // MS_PER_HOUR) * MS_PER_HOUR, min(until, self.time) + 1, MS_PER_HOUR)
             told = {"symbol": "BTCUSDT", "fundingRate": "0.0001", "markPrice": "50000"}
-            rows = [told | {"fundingTime": hour} for hour in hours if hour not in self.missing]
+            rows = [told | {"fundingTime": hour} for hour in hours if self.settles(hour) and hour not in self.missing]
             return rows[: int(params["limit"])]
         length = interval_ms(str(params["interval"]))
         opens = range(-(-since // length) * length, min(until, self.time) + 1, length)

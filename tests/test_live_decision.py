@@ -43,6 +43,7 @@ from tests.small_runs import small_config
 D = Decimal
 START = parse_date("2024-01-01")
 NUM_BARS = 400  # of one hour
+CHANGED = 144  # hour from which on funding is settled at another interval
 TERMS = load_terms("BTCUSDT")  # funding every 8 hours
 
 
@@ -107,9 +108,9 @@ def mark_candles(seed: int, interval: str) -> pd.DataFrame:
     return resample(marks[["open_time", "open", "high", "low", "close"]], "15m", interval)
 
 
-def settlements() -> pd.DataFrame:
-    """Return funding every 8 hours and, from the seventh day on, every 4 hours, with the exchange's late stamps."""
-    hours = np.concatenate([np.arange(0, 144, 8), np.arange(144, NUM_BARS, 4)])
+def settlements(before: int = 8, after: int = 4) -> pd.DataFrame:
+    """Return funding at an interval and, from the seventh day on, at another one, with the exchange's late stamps."""
+    hours = np.concatenate([np.arange(0, CHANGED, before), np.arange(CHANGED, NUM_BARS, after)])
     rng = np.random.default_rng(5)
     return pd.DataFrame(
         {
@@ -119,20 +120,23 @@ def settlements() -> pd.DataFrame:
     )
 
 
-def recorded(series: Series, env: EnvConfig = ENV, *, skipped: tuple[int, ...] = ()) -> Recorded:
+def recorded(
+    series: Series, env: EnvConfig = ENV, *, skipped: tuple[int, ...] = (), hours: tuple[int, int] = (8, 4)
+) -> Recorded:
     """Return a recording of one-hour bars.
 
     Args:
         series: What is recorded of it.
         env: Of the run.
         skipped: Numbers of the bars that are not recorded.
+        hours: Between settlements, at first and later.
     """
     klines = resample(quarter_hours(1), "15m", "1h")
     if not series.has_taker_buys:
         klines = klines.drop(columns="taker_buy_volume")
     klines = klines.drop(index=list(skipped)).reset_index(drop=True)
     marks = {name: mark_candles(1, name) for name in series.mark_intervals}
-    tables = SymbolTables(terms=TERMS, klines=klines, mark_prices=marks, funding=settlements())
+    tables = SymbolTables(terms=TERMS, klines=klines, mark_prices=marks, funding=settlements(*hours))
     market = build_market([tables], "1h", Assumptions(missing_mark="last", holes="split"))
     observed = observe_market(market, env.schema)
     deployment = Deployment(
@@ -243,6 +247,29 @@ def test_the_window_shows_the_bytes_that_the_replay_shows(
         assert (seen.close, seen.mark_close) == (bars["close"][row], bars["mark_close"][row])
         num_held += account.position_amount != 0.0
     assert num_held > 200
+
+
+@pytest.mark.parametrize("hours", [(8, 4), (4, 8), (8, 1), (1, 8)])
+def test_the_bytes_are_training_s_while_the_interval_of_funding_changes(hours: tuple[int, int]) -> None:
+    found = recorded(VARIANTS["marks of the bars"], hours=hours)
+    observer, num_seen = Observer(found.deployment), 0
+    for row, account, bars_held, expected in played(found, num_bars=CHANGED + 60):
+        end = row + 1
+        if not end >= CHANGED - 20:
+            continue
+        open_ms = START + row * MS_PER_HOUR
+        told = replace(TERMS, funding_interval_hours=hours[end > CHANGED])
+        seen = observer.observe(
+            open_ms,
+            replace(cut(found, observer, open_ms), terms=told),
+            at_close(account),
+            bars_held=bars_held,
+            taker_fee=TERMS.taker_fee,
+            next_funding_ms=announced(found, open_ms + MS_PER_HOUR),
+        )
+        assert seen.values.tobytes() == expected.tobytes(), row
+        num_seen += 1
+    assert num_seen > 70
 
 
 def test_what_comes_later_is_not_seen() -> None:

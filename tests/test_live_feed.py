@@ -140,7 +140,7 @@ def test_funding_of_many_years_is_fetched_in_pages() -> None:
     stage.begin()
     funding = stage.feed.series.tables(stage.time).funding
     assert funding is not None
-    assert len(funding) == 406 * 3  # 400 days and six more, thrice a day
+    assert len(funding) == 406 * 3 + 1  # 400 days and six more, thrice a day, and the one at the end
 
 
 # ---- A bar's end

@@ -74,7 +74,7 @@ from rl_trader.live.snapshots import (
 from rl_trader.live.streams.bar_series import BarSeries, SeriesNeeds
 from rl_trader.live.streams.line_keeper import Backoff
 from rl_trader.live.streams.market_feed import MarketFeed
-from rl_trader.live.streams.market_news import BarReady, DataRefused, FeedEvent
+from rl_trader.live.streams.market_news import BarReady, DataRefused, FeedEvent, IntervalChanged
 from rl_trader.live.streams.market_stream import MarketData, MarketStream
 from rl_trader.live.streams.sockets import Dialer, MachineClock
 from rl_trader.live.streams.user_stream import AccountGap, UserEvent, UserItem, UserStream, UserStreamDown
@@ -321,6 +321,8 @@ class Session:
     async def _take_market(self, news: FeedEvent) -> None:
         if isinstance(news, DataRefused):
             self._tell(f"market data are refused: {news.reason}")
+        if isinstance(news, IntervalChanged):
+            self._tell(f"funding of {news.symbol} is settled every {news.hours} h now and was every {news.before} h")
         if isinstance(news, BarReady):
             if self._is_ending:
                 return

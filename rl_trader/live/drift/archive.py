@@ -10,11 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rl_trader.bars import MS_PER_DAY, MS_PER_HOUR
+from rl_trader.contract_terms import ContractTerms
 from rl_trader.download.archive import QUOTED_COLUMNS, TRADED_COLUMNS, Kind, Series, tidy
 from rl_trader.live.journal.rows import AccountRow, MarketRow
 from rl_trader.live.policy.deployment import Deployment
 from rl_trader.live.policy.observer import write_countdown
 from rl_trader.live.streams.bar_series import FUNDING_BEFORE_MS
+from rl_trader.live.streams.funding_interval import terms_between
 from rl_trader.live.streams.market_rows import SETTLED_COLUMNS
 from rl_trader.market import SymbolTables, build_market
 from rl_trader.observed_market import ObservedMarket, observe_market
@@ -93,7 +95,7 @@ class Archive:
         marks = {str(mark.interval): self._table(mark, first_ms - _MARKS_MS, end_ms) for mark in self._marks}
         funding = self._table(self._funding, first_ms - FUNDING_BEFORE_MS, end_ms + MS_PER_HOUR)
         tables = SymbolTables(
-            terms=deployment.terms,
+            terms=self._terms(next_funding_ms),
             klines=klines,
             mark_prices={name: table for name, table in marks.items() if len(table)},
             funding=funding,
@@ -102,6 +104,12 @@ class Archive:
         market = build_market([tables], deployment.interval, deployment.assumptions, played_from_ms)
         write_countdown(market, funding, next_funding_ms)
         return observe_market(market, deployment.schema, scaling=deployment.checkpoint.scaling)
+
+    def _terms(self, next_funding_ms: int | None) -> ContractTerms:
+        """Return the terms by which funding was settled before a settlement that was announced."""
+        terms = self._deployment.terms
+        settled = [hour for hour in self._rows[self._funding.folder] if hour < (next_funding_ms or 0)]
+        return terms_between(terms, max(settled), next_funding_ms) if settled and next_funding_ms else terms
 
     def _table(self, series: Series, since_ms: int, until_ms: int) -> pd.DataFrame:
         rows = self._rows[series.folder]

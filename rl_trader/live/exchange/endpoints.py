@@ -192,6 +192,7 @@ _ALL: Final = (
     _public("klines", "klines", "fapiPublicGetKlines", _weight_of_klines, _is_list),
     _public("mark_klines", "markPriceKlines", "fapiPublicGetMarkPriceKlines", _weight_of_klines, _is_list),
     _public("funding_rates", "fundingRate", "fapiPublicGetFundingRate", 0, _is_list),  # 500 in 5 minutes instead
+    _public("funding_info", "fundingInfo", "fapiPublicGetFundingInfo", 0, _is_list),  # of the same 500
     _public(
         "premium_index",
         "premiumIndex",

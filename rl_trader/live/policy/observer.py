@@ -9,7 +9,7 @@ Prices in USDT per unit of the base asset, amounts in base asset and signed, mon
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -160,7 +160,8 @@ class Observer:
         if funding is not None:
             funding = _between(funding, "funding_time", needed.funding_ms, end_ms + MS_PER_HOUR)
         recorded = {name: table for name, table in marks.items() if len(table)}
-        cut = SymbolTables(terms=self._terms, klines=klines, mark_prices=recorded, funding=funding)
+        terms = replace(self._terms, funding_interval_hours=tables.terms.funding_interval_hours)  # which may change
+        cut = SymbolTables(terms=terms, klines=klines, mark_prices=recorded, funding=funding)
         first = open_ms - (self._num_rows - 1) * length
         return build_market([cut], deployment.interval, deployment.assumptions, first + length)
 

@@ -145,6 +145,11 @@ class Track:
             self._oldest_ms = min(self._rows)
         return Verdict(Outcome.ADDED, time_ms)
 
+    @property
+    def newest_ms(self) -> int | None:
+        """The newest time; None where there is none."""
+        return self._newest_ms if self._rows else None
+
     def row(self, time_ms: int) -> Row | None:
         """Return the row of a time, if it is there."""
         return self._rows.get(time_ms)
@@ -254,6 +259,11 @@ class BarSeries:
         """Return whether a candle is there."""
         return self._tracks[series].row(open_time) is not None
 
+    @property
+    def newest_settlement(self) -> int | None:
+        """Hour of the newest funding that is known to be settled; None where none is."""
+        return self._settlements.newest_ms
+
     def has_settlement(self, hour_ms: int) -> bool:
         """Return whether the funding of an hour is there."""
         return self._settlements.row(hour_ms) is not None
@@ -283,7 +293,8 @@ class BarSeries:
                 f" ({len(missing)} holes in all); wait until it has been fetched"
             )
         rows = {series: track.rows(since, end) for series, track in self._tracks.items()}
-        rows[self.funding] = self._settlements.rows(since - FUNDING_BEFORE_MS, end)
+        # A settlement at the end or soon after it tells that none was due since the one before.
+        rows[self.funding] = self._settlements.rows(since - FUNDING_BEFORE_MS, end + MS_PER_HOUR)
         return rows
 
     def tables(self, until_ms: int) -> SymbolTables:
@@ -330,7 +341,7 @@ class BarSeries:
         grid = range(-(-since_ms // spacing) * spacing, end_ms, spacing)
         times = self._settlements.times()
         missing = {hour for hour in grid if not times or not times[0] <= hour <= times[-1]}
-        for after, before, number in funding_holes(np.array(times, np.int64)):
+        for after, before, number in funding_holes(np.array(times, np.int64), spacing):
             steps = (after + (before - after) * n / (number + 1) for n in range(1, number + 1))
             hours = (round(step / MS_PER_HOUR) * MS_PER_HOUR for step in steps)
             missing.update(hour for hour in hours if since_ms <= hour < end_ms)

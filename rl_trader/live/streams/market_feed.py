@@ -18,12 +18,14 @@ over. Every bar is asked for again some time after its end, to be held against w
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from rl_trader.bars import MS_PER_HOUR
 from rl_trader.download.archive import Series
 from rl_trader.klines import interval_ms
 from rl_trader.live.streams.bar_series import BarSeries, Hole, Outcome, Verdict
+from rl_trader.live.streams.funding_interval import FUNDING_INFO, is_settled_by, terms_told
 from rl_trader.live.streams.market_news import (
     CALLS,
     MOST_ROWS,
@@ -35,6 +37,7 @@ from rl_trader.live.streams.market_news import (
     Call,
     DataRefused,
     FeedEvent,
+    IntervalChanged,
     KlineNews,
     MarkNews,
     News,
@@ -119,6 +122,7 @@ class MarketFeed:
         self._every = (series.klines, *series.marks, series.funding)
         self._asking = {each: _Asking(self._limits) for each in self._every}
         self._asking_time, self._auditing = _Asking(self._limits), _Asking(self._limits)
+        self._asking_interval = _Asking(self._limits)
         self._is_time_wanted = True  # whatever stamps have come
 
     # What comes in
@@ -150,6 +154,8 @@ class MarketFeed:
 
     def answer(self, call: Call, data: object, now_ms: int) -> list[FeedEvent]:
         """Take the data of an answer."""
+        if call.name == FUNDING_INFO:
+            return self._take_interval(data, now_ms) + self.tick(now_ms)
         if call.series is None:
             stamp = data.get("serverTime") if isinstance(data, Mapping) else None
             is_news = is_stamp(stamp) and self._clock.confirm(stamp, now_ms)
@@ -171,7 +177,7 @@ class MarketFeed:
 
     def fail(self, call: Call, now_ms: int) -> list[FeedEvent]:
         """Know that a call was not answered: it is made again later."""
-        self._is_time_wanted |= call.series is None
+        self._is_time_wanted |= call.name == TIME
         self._asking_of(call).end(now_ms, has_brought=False)
         return self.tick(now_ms)
 
@@ -231,6 +237,25 @@ class MarketFeed:
             reason = f"a row of {call.name} must be one of those that were asked for and is {row!s:.200}; ask again"
             return Verdict(Outcome.REFUSED, 0, reason)
         return self.series.add_bar(row) if call.series == self.series.klines else self.series.add_mark(call.series, row)
+
+    def _take_interval(self, data: object, now_ms: int) -> list[FeedEvent]:
+        """Let funding be due by the interval that the exchange tells."""
+        before, told = self.series.needs.terms, terms_told(self.series.needs.terms, data)
+        is_news = told is not None and told != before
+        self._asking_interval.end(now_ms, has_brought=is_news)
+        if told is None or not is_news:
+            return []
+        self.series.change_terms(told)
+        return [IntervalChanged(self._needs.symbol, told.funding_interval_hours, before.funding_interval_hours)]
+
+    def _is_interval_doubted(self) -> bool:
+        """Return whether what is announced does not follow what was settled by the interval of the terms."""
+        settled = self.series.newest_settlement
+        if self.mark is None or settled is None or settled >= self.mark.next_funding_ms:
+            return False
+        if any(settled < due <= since for (_, due), (since, _) in pairwise(self._announced)):  # not known yet
+            return False
+        return not is_settled_by(self.series.needs.terms, settled, self.mark.next_funding_ms)
 
     def _note_funding_page(self, call: Call, rows: list[object]) -> bool:
         """Remember how far funding was told, and return whether there is more of it."""
@@ -316,6 +341,8 @@ class MarketFeed:
             if own:
                 asking = self._asking[series]
                 calls += self._begun(asking, self._call(own[asking.attempts % len(own)]), now_ms)
+        if self._is_interval_doubted():
+            calls += self._begun(self._asking_interval, Call(FUNDING_INFO), now_ms)
         due = [call for due_ms, call in self._audits if due_ms <= estimate]
         return calls + (self._begun(self._auditing, due[0], now_ms) if due else [])
 
@@ -356,6 +383,8 @@ class MarketFeed:
     def _asking_of(self, call: Call) -> _Asking:
         if call.is_audit:
             return self._auditing
+        if call.name == FUNDING_INFO:
+            return self._asking_interval
         return self._asking_time if call.series is None else self._asking[call.series]
 
     @staticmethod

@@ -127,6 +127,14 @@ class Settled(NamedTuple):
     hour_ms: int
 
 
+class IntervalChanged(NamedTuple):
+    """The exchange settles funding at another interval from now on."""
+
+    symbol: str
+    hours: int
+    before: int
+
+
 class Stale(NamedTuple):
     """No fresh mark price has come for too long."""
 
@@ -140,4 +148,4 @@ class Alive(NamedTuple):
     mark: str
 
 
-FeedEvent = BarReady | BarLate | BarRevised | DataRefused | Settled | Stale | Alive
+FeedEvent = BarReady | BarLate | BarRevised | DataRefused | Settled | IntervalChanged | Stale | Alive
