@@ -28,6 +28,7 @@ from rl_trader.live.core.intents import Intent
 from rl_trader.live.core.state import DAY_MS, Conduct, State
 from rl_trader.live.core.step import Core
 from rl_trader.live.core.words import Purpose, StopKind
+from rl_trader.live.monitor.viewing import performance_at
 from rl_trader.live.reading import snapshot
 from tests.caps_tables import WIDE
 from tests.test_live_core import BAR_MS, CONDUCT, Desk, alerts, places
@@ -360,6 +361,20 @@ def test_money_that_is_moved_is_neither_profit_nor_loss_though_the_wallet_tells_
     assert (done.equity, done.peak_equity, done.day_pnl) == (D(wallet), D(wallet), D(0))
     assert goes(desk.want(open_="0.001"))
     assert not desk.state.is_stopped
+
+
+def test_what_a_person_sees_of_the_day_is_what_the_gate_counts() -> None:
+    desk = CappedDesk()
+    desk.begin("0.01", "1000")
+    desk.read("0.01", "1500")  # 500 were moved in, and no booking has told so yet
+    assert desk.state.books.equity(D(51_000)) == D(1_510)
+    shown = performance_at(desk.state, D(51_000), desk.now)
+    assert (shown.day_pnl, shown.equity, shown.drawdown) == (D(10), D(1_010), D(0))
+    assert performance_at(desk.state, D(51_000), desk.now + DAY_MS).day_pnl == D(10)
+    desk.mark("51000")
+    assert shown == desk.state.performance
+    desk.hold("0.02")  # whose trade is not told yet
+    assert performance_at(desk.state, D(60_000), desk.now) == shown
 
 
 def test_a_limit_order_is_held_against_the_mark_price_by_its_own_price() -> None:

@@ -164,6 +164,7 @@ async def use_everything(rest: Rest, stage: FaultStage) -> None:
         ("klines", {"symbol": "BTCUSDT", "interval": "30m", "limit": 2}),
         ("mark_klines", {"symbol": "BTCUSDT", "interval": "30m", "limit": 2}),
         ("funding_rates", {"symbol": "BTCUSDT"}),
+        ("funding_info", {}),
         ("premium_index", {"symbol": "BTCUSDT"}),
         ("position_mode.set", {"dualSidePosition": True}),
         ("position_mode", {}),

@@ -6,6 +6,7 @@ from typing import Final
 
 from rl_trader.live.condition import Condition
 from rl_trader.live.core.intents import ZERO, Intent
+from rl_trader.live.core.risk import Performance
 from rl_trader.live.core.state import State
 from rl_trader.live.core.words import IntentState, StopKind
 from rl_trader.live.monitor.margin_figures import MarginFigures
@@ -71,9 +72,7 @@ class Viewer:
         if not books.is_open or not mark:
             return None
         equity, margin = books.equity(mark), self._margin.of(books, float(mark))
-        performance = state.performance
-        if performance.day >= 0:
-            performance = performance.noted(condition.now_ms, equity, state.transferred)
+        performance = performance_at(state, mark, condition.now_ms)
         return AccountView(
             equity=equity.quantize(_CENT),
             wallet_balance=books.wallet_balance,
@@ -93,6 +92,18 @@ class Viewer:
             return None
         reason = self._record.hide(state.stop_reason)
         return StopView(kind=state.stop_kind.value, reason=reason, since_ms=self._record.stopped_ms)
+
+
+def performance_at(state: State, mark_price: Decimal, now_ms: int) -> Performance:
+    """Return profit of the day and of all time at a mark price, as the gate counts them.
+
+    They are the ledger's: a wallet tells what was moved in or out before its booking does. While trades of the position
+    are not told, they stay what they were.
+    """
+    books, done = state.books, state.performance
+    if done.day < 0 or not state.is_reconciled or books.filled != books.amount:
+        return done
+    return done.noted(now_ms, books.ledger_equity(mark_price), state.transferred)
 
 
 def _phase(state: State, condition: Condition) -> str:
