@@ -14,7 +14,7 @@ from rl_trader.rehearsal.run import BARS, Result, rehearse
 from rl_trader.rehearsal.tally import Breach
 
 SAME_JOURNAL: Final = "C10 same seed, same journal"
-TWICE_EVERY: Final = 25  # seeds; one of them is played twice, on whichever process is free
+TWICE_EVERY: Final = 10  # seeds; one of them is played twice, on whichever process is free
 WAITING: Final = 4  # seeds that wait for a process
 
 

@@ -118,7 +118,8 @@ class Stage:
         return rest
 
     def _local_ms(self) -> int:
-        return self.venue.session_ms() + self.hazards.clock_step_ms
+        steps = self.hazards.clock_steps
+        return self.venue.session_ms() + (self.hazards.clock_step_ms if steps else 0)
 
     # The trader's life
 
@@ -246,7 +247,6 @@ class Stage:
 
     async def _settle(self) -> None:
         """Let everything happen that is due."""
-        self.venue.tick()
         for _ in range(MOST_ROUNDS):
             await _loop().quiet()
             self._check()

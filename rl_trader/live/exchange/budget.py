@@ -108,13 +108,12 @@ class Budget:
     def wait_ms(self, cost: Cost, now_ms: int) -> int:
         """Return how long a call has to wait; 0 lets it go."""
         until_ms = max(self.banned_until_ms, self.paused_until_ms)
+        counts = [(self.weight, cost.weight, self.limits.weight_per_minute)]
         if cost.orders:
             until_ms = max(until_ms, self.orders_paused_until_ms)
-        for count, amount, limit in (
-            (self.weight, cost.weight, self.limits.weight_per_minute),
-            (self.orders_10_s, cost.orders, self.limits.orders_per_10_s),
-            (self.orders_minute, cost.orders, self.limits.orders_per_minute),
-        ):
+            counts.append((self.orders_10_s, cost.orders, self.limits.orders_per_10_s))
+            counts.append((self.orders_minute, cost.orders, self.limits.orders_per_minute))
+        for count, amount, limit in counts:
             allowed = limit * SHARE_PERCENT[cost.use] // _PERCENT
             if amount and count.at(now_ms) + amount > allowed:
                 until_ms = max(until_ms, count.ends_ms(now_ms))
@@ -175,5 +174,5 @@ def _until(count: Count, retry_after_ms: int | None, now_ms: int) -> int:
 
 
 def _whole(headers: Mapping[str, str], name: str) -> int | None:
-    text = headers.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    text = headers.get(name)
+    return int(text) if text and text.isascii() and text.isdigit() else None

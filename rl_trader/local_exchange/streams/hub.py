@@ -129,8 +129,9 @@ class Hub:
     def flush(self) -> None:
         """Publish what has happened since, through an order or because time has passed."""
         self.drain_user_events()
-        for symbol in self._feeds:
-            self._publish(symbol, EVERY_KIND, symbol)
+        for symbol, feeds in self._feeds.items():
+            if feeds:
+                self._publish(symbol, EVERY_KIND, symbol)
 
     def drain_user_events(self) -> None:
         """Tell accounts what waits in their outboxes; what nobody listens to is gone."""
