@@ -17,7 +17,10 @@ from rl_trader.serialise import YOUNGER
 EMBEDDED = "EMBEDDED"
 DISCRETE = ("dqn", "qrdqn")  # algorithms that choose between levels
 ALGORITHMS = ("ppo", "recurrent", *DISCRETE)
-UNUSED = {"ppo": ("lstm_hidden_size", "n_lstm_layers")}  # fields of its section, by algorithm
+UNUSED = {
+    "ppo": ("lstm_hidden_size", "n_lstm_layers"),
+    "recurrent": ("hold_probability",),
+}  # fields of its section, by algorithm
 SECTIONS = ("ppo", "dqn")  # of a configuration, with the numbers of the algorithms
 KNOWN_ANSWER = re.compile(r"K[0-7]-[1-9]")  # symbols of rl_trader.known_answers.rows
 
@@ -94,6 +97,8 @@ class PPOConfig:
     """Hidden layers of the policy and of the value network."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Between the layers. A network of tanh begins as an odd function, to which doing nothing when flat comes late."""
+    hold_probability: float = field(default=0.0, metadata=YOUNGER)
+    """With which the untrained policy keeps its position, 0 leaving it as it is drawn; of ppo alone."""
     lstm_hidden_size: int = field(default=64, metadata=YOUNGER)
     """Units of a recurrent layer; of recurrent alone."""
     n_lstm_layers: int = field(default=1, metadata=YOUNGER)
@@ -103,7 +108,7 @@ class PPOConfig:
         _check_positive(self, "ppo", ("total_timesteps", "num_envs", "n_steps", "n_epochs", "learning_rate"))
         _check_positive(self, "ppo", ("lstm_hidden_size", "n_lstm_layers"))
         _check_discount(self.gamma, self.horizon_bars, "ppo")
-        _check_fraction(self, "ppo", ("gae_lambda",))
+        _check_fraction(self, "ppo", ("gae_lambda", "hold_probability"))
         _check_layers(self.net_arch, "ppo")
         if self.activation not in ("tanh", "relu"):
             raise ConfigError(f"unknown ppo.activation {self.activation!r}; choose tanh or relu")

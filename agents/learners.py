@@ -13,6 +13,7 @@ from agents.config import DQNConfig, PPOConfig, TrainConfig
 from agents.fast_dqn.dqn import FastDQN
 from agents.fast_ppo.loss import WORTH_A_THREAD
 from agents.fast_ppo.ppo import FastPPO
+from agents.holding import teach_holding
 from agents.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
@@ -111,7 +112,7 @@ def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:
 
 
 def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> FastPPO:
-    return FastPPO(
+    model = FastPPO(
         "MlpPolicy",
         env,
         **_ppo_numbers(config),
@@ -122,6 +123,9 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
         seed=seed,
         device=device,
     )
+    if config.hold_probability:
+        teach_holding(model.policy, env, config.hold_probability, seed)
+    return model
 
 
 def _make_recurrent(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> BaseAlgorithm:
