@@ -23,6 +23,7 @@ from agents.run_folder import RunFolder, read_json, write_json
 from agents.train import TrainingRun, new_run, resumed_run
 from agents.training_log import write_known_answer
 from rl_trader.checkpoint import Checkpoint
+from rl_trader.config import EpisodeConfig
 from rl_trader.errors import ConfigError
 from rl_trader.known_answers.rows import ROWS, find_rows
 from rl_trader.known_answers.series import INTERVAL, START_MS
@@ -32,21 +33,26 @@ Algo = Literal["ppo", "dqn", "qrdqn", "recurrent"]
 
 SCORE_FILE: Final = "score.json"
 MAP_FILE: Final = "policy_map.png"
-TRAIN_DAYS: Final = 21_900  # 525,600 bars
-HELD_OUT_DAYS: Final = 342  # about a stretch of 8,192 bars, for the validation and for the test
+TRAIN_DAYS: Final = 18_250  # 1,752,000 bars
+HELD_OUT_DAYS: Final = 86  # about a stretch of 8,192 bars, for the validation and for the test
+EPISODE_BARS: Final = 32  # of training: each begins with a position of its own, and many shall
 ROLLOUT_BARS: Final = 100_000
 ROLLOUT_STRETCHES: Final = 32
 ROLLOUT_SEED: Final = 20_000  # of bars that no policy was trained on
 
 PPO: Final = PPOConfig(
-    total_timesteps=1_000_000,
-    num_envs=64,
+    total_timesteps=8_000_000,
+    num_envs=512,
     n_steps=64,
-    batch_size=1_024,
+    batch_size=4_096,
+    n_epochs=2,
     learning_rate=1e-3,
-    gamma=0.99,
-    gae_lambda=0.95,
+    gamma=0.995,
+    gae_lambda=0.8,
+    ent_coef=0.01,
     net_arch=(32, 32),
+    activation="relu",
+    hold_probability=0.96,
 )
 DQN: Final = DQNConfig(total_timesteps=1_000_000, num_envs=64, gamma=0.98, net_arch=(32, 32), learning_rate=1e-3)
 
@@ -135,7 +141,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
             validation=(dates[1], dates[2]),
             test=(dates[2], dates[3]),
         ),
-        env=market.env_config(),
+        env=replace(market.env_config(), episode=EpisodeConfig(episode_bars=EPISODE_BARS)),
         ppo=PPO,
         dqn=DQN,
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.config import EMBEDDED, MarketConfig
 from envs.embedded import embedded_market_data
-from rl_trader.bars import MS_PER_DAY, MS_PER_HOUR
+from rl_trader.bars import MS_PER_DAY
 from rl_trader.baselines import LONGEST_WARMUP
 from rl_trader.contract import load_terms
 from rl_trader.embedded import INTERVAL
@@ -110,7 +110,7 @@ def _generated(config: MarketConfig) -> MarketData:
         raise ConfigError(f"there is no known-answer market {symbol}; choose from {', '.join(ROWS)}")
     last = parse_period(config.test).until
     assert last is not None
-    return known_market(symbol, (last - known_answers.START_MS) // MS_PER_HOUR, KNOWN_SEED).market
+    return known_market(symbol, (last - known_answers.START_MS) // known_answers.BAR_MS, KNOWN_SEED).market
 
 
 @lru_cache(maxsize=2)

@@ -33,7 +33,7 @@ from rl_trader.known_answers.markets import (
     Telegraph,
 )
 from rl_trader.known_answers.rows import ROWS, find_rows
-from rl_trader.known_answers.series import SIGNAL, known_terms
+from rl_trader.known_answers.series import BAR_MS, SIGNAL, known_terms
 from rl_trader.network import Layer, NetworkPolicy
 from rl_trader.optimum import evaluate
 from rl_trader.remembering import decide_in_turn
@@ -176,7 +176,7 @@ def test_the_signal_is_the_sign_of_the_settlement_to_come() -> None:
     series = ROWS["K2-1"].series(8_192, 2)
     bars, fundings = series.market.bars, series.market.fundings
     signal = series.market.signals[SIGNAL]
-    close_time = bars["open_time"] + 3_600_000
+    close_time = bars["open_time"] + BAR_MS
     coming = np.searchsorted(fundings["funding_time"], close_time)  # one that is due at the close is still to come
     known = coming < len(fundings)
     np.testing.assert_array_equal(signal[known], np.sign(fundings["funding_rate"][coming[known]]))
@@ -289,17 +289,18 @@ def test_no_share_is_claimed_for_another_account_than_the_markets() -> None:
 # ---- Trainings
 
 
-@pytest.mark.parametrize(("row", "steps"), [("K0-1", 200_000), ("K1-1", 200_000), ("K3-2", 300_000)])
-def test_ppo_learns_what_is_known(row: str, steps: int, tmp_path: Path) -> None:
-    score = play_cell(Cell(row=row, algo="ppo", seed=0, steps=steps), tmp_path)
+@pytest.mark.parametrize("row", ["K0-1", "K1-1", "K3-2"])
+def test_ppo_learns_what_is_known(row: str, tmp_path: Path) -> None:
+    score = play_cell(Cell(row=row, algo="ppo", seed=0, steps=2_000_000), tmp_path)
     assert score.exact is not None
     if row == "K0-1":
         # A random agent's turnover is 8 / 9 a bar; nothing is earned where nothing is to be had.
-        assert score.exact.turnover_per_bar < 0.05
+        assert score.exact.turnover_per_bar < 0.01 * 8 / 9
+        assert score.exact.mean_exposure < 0.02
         assert score.exact.growth_per_bar <= 0.0
     else:
         assert score.percent is not None
-        assert score.percent > 80.0
+        assert score.percent > 95.0
         expected = 100 * (1 + score.shortfall / score.optimum.growth_per_bar)
         assert expected == pytest.approx(
             score.percent, abs=400 * score.shortfall_error / score.optimum.growth_per_bar + 1

@@ -3,7 +3,7 @@
 A market is a number of stretches of equal length with a hole after each, since prices that wander for a million bars
 would leave every tick size behind; each begins at the same price with a state of its own. Every bar opens at the close
 before it, high and low are the larger and the smaller of the two, the mark price is the last price. Funding is due
-every 8 bars of an hour.
+every 8 bars of a quarter of an hour, so that millions of bars are not too many years.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,15 @@ from rl_trader.bars import MS_PER_HOUR
 from rl_trader.brackets import bracket_ladder
 from rl_trader.config import Assumptions
 from rl_trader.contract import ContractTerms, bnb_discount
+from rl_trader.klines import interval_ms
 from rl_trader.market import SIGNAL_PREFIX, MarketData, SymbolTables, build_market
 
 Floats = NDArray[np.float64]
 
-INTERVAL: Final = "1h"
+INTERVAL: Final = "15m"
+BAR_MS: Final = interval_ms(INTERVAL)
 FUNDING_BARS: Final = 8
+FUNDING_HOURS: Final = FUNDING_BARS * BAR_MS // MS_PER_HOUR
 HOLE_BARS: Final = FUNDING_BARS  # after every stretch
 START_MS: Final = 1_577_836_800_000  # 2020-01-01T00:00Z
 FIRST_PRICE: Final = 1_000.0  # USDT
@@ -72,7 +75,7 @@ def known_terms(symbol: str, taker_fee: float) -> ContractTerms:
         maker_fee=taker_fee,
         bnb_discount=bnb_discount(),
         liquidation_fee=0.0125,
-        funding_interval_hours=FUNDING_BARS,
+        funding_interval_hours=FUNDING_HOURS,
         funding_cap=0.02,
         funding_floor=-0.02,
         multiplier_up=1.2,
@@ -110,7 +113,7 @@ def _klines(path: Path, number: int, quote_volume: float) -> tuple[pd.DataFrame,
     exact = FIRST_PRICE * np.exp(np.concatenate([[0.0], np.cumsum(np.log1p(path.price_return))]))
     price = np.maximum(np.rint(exact / float(TICK)), 1.0) / float(1 / TICK)
     opens, closes = price[:-1], price[1:]
-    open_time = START_MS + MS_PER_HOUR * ((num_bars + HOLE_BARS) * number + np.arange(num_bars, dtype=np.int64))
+    open_time = START_MS + BAR_MS * ((num_bars + HOLE_BARS) * number + np.arange(num_bars, dtype=np.int64))
     klines = pd.DataFrame(
         {
             "open_time": open_time,
@@ -127,7 +130,7 @@ def _klines(path: Path, number: int, quote_volume: float) -> tuple[pd.DataFrame,
         {
             "funding_time": open_time[is_due],
             "funding_rate": path.funding_rate[is_due],
-            "funding_interval_hours": float(FUNDING_BARS),
+            "funding_interval_hours": float(FUNDING_HOURS),
             "mark_price": opens[is_due],
         }
     )
