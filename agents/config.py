@@ -65,27 +65,27 @@ class MarketConfig:
 class PPOConfig:
     """Proximal policy optimisation, of a network or of a recurrent one."""
 
-    total_timesteps: int = 2_000_000
+    total_timesteps: int = 4_000_000
     """Bars played in training, over all accounts."""
-    num_envs: int = 256
+    num_envs: int = 512
     """Accounts that are played side by side."""
     n_steps: int = 64
     """Bars of every account between two updates."""
-    batch_size: int = 2_048
+    batch_size: int = 4_096
     """Samples of a gradient step."""
-    n_epochs: int = 4
+    n_epochs: int = 2
     """Passes over the samples of an update."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Step size of Adam at the start; it falls linearly to a tenth of it."""
-    gamma: float | None = 0.99
+    gamma: float | None = 0.995
     """Discount of a bar; none where horizon_bars is given."""
     horizon_bars: float | None = None
     """Bars that the agent looks ahead, in the place of gamma, which is 1 - 1 / horizon_bars then."""
-    gae_lambda: float = 0.95
+    gae_lambda: float = 0.8
     """Weight of longer advantage estimates."""
     clip_range: float = 0.2
     """How far an update may move the probability of an action, as a ratio."""
-    ent_coef: float = 0.0
+    ent_coef: float = 0.01
     """Weight of the entropy bonus at the start; it falls to 0 over four fifths of the bars; constant in recurrent."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
@@ -95,9 +95,9 @@ class PPOConfig:
     """Logarithm of the spread of continuous actions at the start; the box is 2 wide."""
     net_arch: tuple[int, ...] = (64, 64)
     """Hidden layers of the policy and of the value network."""
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Literal["tanh", "relu"] = "relu"
     """Between the layers. A network of tanh begins as an odd function, to which doing nothing when flat comes late."""
-    hold_probability: float = field(default=0.0, metadata=YOUNGER)
+    hold_probability: float = field(default=0.96, metadata=YOUNGER)
     """With which the untrained policy keeps its position, 0 leaving it as it is drawn; of ppo alone."""
     lstm_hidden_size: int = field(default=64, metadata=YOUNGER)
     """Units of a recurrent layer; of recurrent alone."""

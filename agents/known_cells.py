@@ -54,6 +54,16 @@ PPO: Final = PPOConfig(
     activation="relu",
     hold_probability=0.96,
 )
+PPO_CONTINUOUS: Final = replace(PPO, n_epochs=5, gamma=0.98, ent_coef=0.0, log_std_init=-2.5)
+"""Of markets without levels: the best exposure is a small part of the largest, and a wide spread trades for nothing."""
+RECURRENT: Final = PPOConfig(
+    total_timesteps=1_000_000,
+    num_envs=64,
+    n_steps=64,
+    batch_size=1_024,
+    learning_rate=1e-3,
+    net_arch=(32, 32),
+)
 DQN: Final = DQNConfig(total_timesteps=1_000_000, num_envs=64, gamma=0.98, net_arch=(32, 32), learning_rate=1e-3)
 
 
@@ -142,13 +152,19 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
             test=(dates[2], dates[3]),
         ),
         env=replace(market.env_config(), episode=EpisodeConfig(episode_bars=EPISODE_BARS)),
-        ppo=PPO,
+        ppo=_ppo_config(cell),
         dqn=DQN,
     )
     if cell.steps is None:
         return config
     learner = replace(config.learner, total_timesteps=cell.steps)
     return replace(config, **{config.section: learner})  # type: ignore[arg-type]  # of its kind
+
+
+def _ppo_config(cell: Cell) -> PPOConfig:
+    if cell.algo == "recurrent":
+        return RECURRENT
+    return PPO if ROWS[cell.row].trading.levels else PPO_CONTINUOUS
 
 
 def play_cell(cell: Cell, runs: Path) -> CellScore:
