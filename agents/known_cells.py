@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from agents.config import DISCRETE, DQNConfig, MarketConfig, PPOConfig, TrainConfig
 from agents.known_optimum import optimum_share, share_of
+from agents.known_variants import CHOSEN, find_variant
 from agents.markets import known_market
 from agents.policy_map import draw_policy_map
 from agents.rollouts import best_decisions, policy_decisions, roll_out
@@ -75,11 +76,13 @@ class Cell:
     algo: Algo
     seed: int
     steps: int | None = None  # None is the row's own
+    variant: str = CHOSEN
 
     @property
     def name(self) -> str:
         """Return the name of the run."""
-        return f"{self.row}-{self.algo}-{self.seed}"
+        suffix = "" if self.variant == CHOSEN else f"-{self.variant}"
+        return f"{self.row}-{self.algo}-{self.seed}{suffix}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
     """Return the configuration of a cell's run.
 
     Raises:
-        ConfigError: If the algorithm cannot act in the market.
+        ConfigError: If the algorithm cannot act in the market, or the variant is unknown.
     """
     market = ROWS[cell.row]
     if cell.algo in DISCRETE and not market.trading.levels:
@@ -136,7 +139,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
     begin = datetime.fromtimestamp(START_MS / 1000, UTC)
     days = (0, TRAIN_DAYS, TRAIN_DAYS + HELD_OUT_DAYS, TRAIN_DAYS + 2 * HELD_OUT_DAYS)
     dates = [(begin + timedelta(days=day)).date().isoformat() for day in days]
-    config = TrainConfig(
+    chosen = TrainConfig(
         algo=cell.algo,
         seed=cell.seed,
         device="cpu",
@@ -155,6 +158,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
         ppo=_ppo_config(cell),
         dqn=DQN,
     )
+    config = find_variant(cell.variant)(chosen)
     if cell.steps is None:
         return config
     learner = replace(config.learner, total_timesteps=cell.steps)

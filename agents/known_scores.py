@@ -2,15 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from agents.known_cells import CellScore
 from rl_trader.errors import ConfigError
 
-BEGIN: Final = "<!-- scores of `python -m scripts.known_answers` -->"
-END: Final = "<!-- end of scores -->"
+
+class Marks(NamedTuple):
+    """Lines of a page between which a table is written."""
+
+    begin: str
+    end: str
+
+
+SCORES: Final = Marks("<!-- scores of `python -m scripts.known_answers` -->", "<!-- end of scores -->")
 
 
 def summaries(scores: Iterable[CellScore]) -> list[dict[str, Any]]:
@@ -62,7 +69,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_into_page(page: Path, table: str) -> None:
+def write_into_page(page: Path, table: str, marks: Marks = SCORES) -> None:
     """Put a table between the two marks of a page.
 
     Raises:
@@ -70,9 +77,10 @@ def write_into_page(page: Path, table: str) -> None:
     """
     try:
         text = page.read_text()
-        if text.count(BEGIN) != 1 or END not in text.partition(BEGIN)[2]:
-            raise ConfigError(f"{page} must have the lines {BEGIN!r} and {END!r} once, in this order; add them")
-        before, _, rest = text.partition(BEGIN)
-        page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.partition(END)[2]}")
+        begin, end = marks
+        if text.count(begin) != 1 or end not in text.partition(begin)[2]:
+            raise ConfigError(f"{page} must have the lines {begin!r} and {end!r} once, in this order; add them")
+        before, _, rest = text.partition(begin)
+        page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}")
     except OSError as error:
         raise ConfigError(f"{page} cannot be read and written: {error}; name another page") from error

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents.known_cells import Cell, cell_config, play_cell, score_checkpoint
 from agents.known_optimum import optimum_share
-from agents.known_scores import BEGIN, END, markdown, summaries, write_into_page
+from agents.known_scores import SCORES, markdown, summaries, write_into_page
 from agents.rollouts import best_decisions, policy_decisions, roll_out
 from agents.run_folder import RunFolder
 from agents.train import new_run
@@ -339,7 +339,7 @@ def test_the_command_scores_a_row_writes_its_table_and_does_nothing_twice(
     command: Callable[..., Answer], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before\n{SCORES.begin}\nold\n{SCORES.end}\nafter\n")
     words = ("--markets", "K1-1", "--seeds", 1, "--steps", 5_000, "--json", "--page", page)
     answer = command(*words)
     assert answer.code == 0, answer.err
@@ -347,8 +347,8 @@ def test_the_command_scores_a_row_writes_its_table_and_does_nothing_twice(
     assert {"market": "K1", "row": 1, "algo": "ppo", "seeds": 1}.items() <= row.items()
     assert row["optimum"] == ROWS["K1-1"].solve().score.growth_per_bar
     assert row["mean"] == row["worst"] <= 100.0
-    assert page.read_text().startswith(f"before\n{BEGIN}\n\n| market | row |")
-    assert page.read_text().endswith(f"{END}\nafter\n")
+    assert page.read_text().startswith(f"before\n{SCORES.begin}\n\n| market | row |")
+    assert page.read_text().endswith(f"{SCORES.end}\nafter\n")
     assert "old" not in page.read_text()
 
     folder = tmp_path / "runs" / "known_answers" / "K1-1-ppo-0"
@@ -368,13 +368,13 @@ def test_the_command_scores_a_row_writes_its_table_and_does_nothing_twice(
 
 
 def test_a_cell_that_was_stopped_goes_on(tmp_path: Path) -> None:
-    cell = Cell(row="K1-1", algo="ppo", seed=3, steps=12_000)
+    cell = Cell(row="K1-1", algo="ppo", seed=3, steps=70_000)
     run = new_run(cell_config(cell, tmp_path), cell.row)
-    run.model.learn(4_096)
+    run.model.learn(32_768)
     run.save_state()
     run.log.close()
     score = play_cell(cell, tmp_path)
-    assert score.steps >= 12_000
+    assert score.steps >= 70_000
     assert RunFolder.open(tmp_path / cell.name).checkpoint("last").facts["timesteps"] == score.steps
 
 
@@ -406,7 +406,7 @@ def test_rows_are_named_by_market_or_one_by_one() -> None:
 
 def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"{END}\n{BEGIN}\n")
+    page.write_text(f"{SCORES.end}\n{SCORES.begin}\n")
     with pytest.raises(ConfigError, match="in this order; add them"):
         write_into_page(page, "table")
     with pytest.raises(ConfigError, match="cannot be read and written"):
