@@ -301,7 +301,8 @@ def _found(folder: Path, config: TrainConfig) -> Tuned:
         for name, one in kept.items()
         if one["configuration"] is not None
     }
-    order = sorted(kept, key=lambda name: (kept[name]["state"] != "complete", -(kept[name]["score"] or RUINED)))
+    scores = {name: RUINED if row["score"] is None else row["score"] for name, row in kept.items()}
+    order = sorted(kept, key=lambda name: (kept[name]["state"] != "complete", -scores[name]))
     columns = ("number", "state", "score", "values", "runs", "sentence")
     rows = [{column: kept[name][column] for column in columns} for name in order]
     luck = None
