@@ -119,9 +119,9 @@ def _layer_products(sizes: list[int], num_rows: int, device: str) -> Callable[[i
 
 
 def ppo_config(*, num_envs: int, n_steps: int, batch_size: int, n_epochs: int, hidden: int) -> PPOConfig:
-    """Return the defaults with other sizes."""
+    """Return the defaults with other sizes, SB3's own networks and losses, and an untaught policy."""
     return replace(
-        PPOConfig(),
+        PPOConfig(activation="tanh", ent_coef=0.0, hold_probability=0.0),
         num_envs=num_envs,
         n_steps=n_steps,
         batch_size=batch_size,
