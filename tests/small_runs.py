@@ -32,6 +32,11 @@ PPO: Final = PPOConfig(
     n_epochs=2,
     learning_rate=3e-3,
     net_arch=(8, 8),
+    gamma=0.99,
+    gae_lambda=0.95,
+    ent_coef=0.0,
+    activation="tanh",
+    hold_probability=0.0,  # such short trainings would still hold, and never trade
     lstm_hidden_size=6,
 )
 # The buffer holds 100 bars of each account and is full before the end.

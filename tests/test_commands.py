@@ -310,7 +310,7 @@ BAD_LINES: list[tuple[Sequence[str], Sequence[str]]] = [
     (["demo", "--ppo.horizon-bars", "0.5"], ["ppo.horizon_bars", "at least 1", "0.5"]),
     (["demo", "--ppo.horizon-bars", "50", "--ppo.gamma=0.9"], ["ppo.gamma and ppo.horizon_bars", "give one"]),
     (["demo", "--ppo.gamma", "None"], ["one of gamma and horizon_bars"]),
-    (["demo", "--ppo.batch-size", "100"], ["ppo.batch_size", "4096"]),
+    (["demo", "--ppo.batch-size", "100"], ["ppo.batch_size", "32768"]),
     (["demo", "--ppo.net-arch", "8", "-1"], ["ppo.net_arch"]),
     (["demo", "--market.train", "2020"], ["--market.train"]),
     (["demo", "--market.train", "2020-01-01", "soon"], ["'soon' is not a date"]),

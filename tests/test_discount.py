@@ -34,9 +34,9 @@ def parsed(*words: str) -> TrainConfig:
 
 
 def test_on_a_command_line_either_form_takes_the_place_of_the_presets() -> None:
-    assert PRESETS["demo"][1].ppo.gamma == 0.98
-    assert parsed("--ppo.horizon-bars", "200").ppo.discount == 0.995
-    assert parsed("--ppo.horizon_bars=200").ppo.discount == 0.995
+    assert PRESETS["demo"][1].ppo.gamma == 0.995
+    assert parsed("--ppo.horizon-bars", "100").ppo.discount == 0.99
+    assert parsed("--ppo.horizon_bars=100").ppo.discount == 0.99
     assert parsed("--ppo.horizon-bars", "200").dqn == PRESETS["demo"][1].dqn
     assert parsed("--ppo.gamma", "0.5").ppo.discount == 0.5
 
