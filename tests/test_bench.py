@@ -180,7 +180,7 @@ def test_the_stages_of_a_live_decision_sum_to_the_whole() -> None:
     assert len(first.times[WHOLE]) == len(first.times[FLOOR]) >= TINY.num_decisions
     sums = np.sum([first.times[stage] for stage in STAGES], axis=0)
     assert sums == pytest.approx(first.times[WHOLE])
-    assert min(map(np.median, first.times.values())) > 0.0
+    assert min(map(min, first.times.values())) > 0.0
     assert {line.name.split("/")[2] for line in choose(LIVE, ["live/decision"])} == {"p50", "p99", *STAGES}
 
 

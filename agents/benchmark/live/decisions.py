@@ -161,7 +161,8 @@ def _decided(
     for number, stamps in enumerate(journalled):
         closed = closes[stamps[OPEN]]
         until = closes[journalled[number + 1][OPEN]] if number + 1 < len(journalled) else sys.maxsize
-        sent = next((order for order in orders if closed < order < until), None)
+        begun = stamps.get(JOURNALLED[-1], sys.maxsize)
+        sent = next((order for order in orders if begun < order < until), None)
         if sent is not None:
             yield closed, *(stamps[name] for name in JOURNALLED), sent
 

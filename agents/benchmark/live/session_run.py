@@ -38,8 +38,8 @@ class Stamps:
         kind = type(event).__name__
         if isinstance(event, BarClosed):
             self.times.append({OPEN: event.open_ms})
-        if kind in STAGES and self.times:
-            self.times[-1].setdefault(kind, time.monotonic_ns())
+        if kind in STAGES and self.times and all(name in self.times[-1] for name in STAGES[: STAGES.index(kind)]):
+            self.times[-1].setdefault(kind, time.monotonic_ns())  # what is sent before the decision is not its order
 
 
 class Driver:
