@@ -43,6 +43,8 @@ class MarketConfig:
     """Train on the mirror image of the bars too, in which what rose falls, funding and signals with it."""
     feature_noise: float = field(default=0.0, metadata=YOUNGER)
     """Deviation of the noise that training adds to what it is shown of the market, 1 being a scaled feature's own."""
+    denoise_rewards: bool = field(default=False, metadata=YOUNGER)
+    """Take off training's rewards what a linear forecast from the features did not foresee of a bar's return."""
     assumptions: Assumptions = field(default_factory=Assumptions)
     """What to do where a series is not recorded."""
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from agents.sb3_env import TradingVecEnv
+from agents.sb3_env import Correct, TradingVecEnv, as_they_are
 from envs.vector_env import TradingVectorEnv
 
 LIMIT: Final = np.float32(10.0)  # of the observation space
@@ -19,15 +19,16 @@ class NoisyVecEnv(TradingVecEnv):
     The numbers come from a counter-based generator, so that a resumed training draws what the uninterrupted one does.
     """
 
-    def __init__(self, env: TradingVectorEnv, deviation: float, seed: int) -> None:
+    def __init__(self, env: TradingVectorEnv, deviation: float, seed: int, correct: Correct = as_they_are) -> None:
         """Adapt an environment.
 
         Args:
             env: Whose observations are disturbed.
             deviation: Of the noise, in deviations of a scaled feature.
             seed: Of the noise.
+            correct: As in ``TradingVecEnv``.
         """
-        super().__init__(env)
+        super().__init__(env, correct)
         self._deviation = np.float32(deviation)
         self._seed = seed
         schema = env.config.schema

@@ -1,7 +1,7 @@
 """The native vector environment as Stable-Baselines3 sees it."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,13 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from envs.vector_env import TradingVectorEnv
 
+Correct = Callable[[NDArray[np.float64], NDArray[np.void]], None]
+"""Changes the rewards (num_accounts,) of a bar in place, given its outcomes (num_accounts,) of ``OUTCOME_DTYPE``."""
+
+
+def as_they_are(_rewards: NDArray[np.float64], _outcomes: NDArray[np.void]) -> None:
+    """Leave rewards as they are."""
+
 
 class TradingVecEnv(VecEnv):
     """A thin adapter: arrays are handed on, and only episodes that ended get an info of their own.
@@ -19,8 +26,13 @@ class TradingVecEnv(VecEnv):
     ``l`` bars, ``t`` seconds), as SB3 wants them.
     """
 
-    def __init__(self, env: TradingVectorEnv) -> None:
-        """Adapt an environment; it should have been made with ``copy=False``, since SB3 copies what it keeps."""
+    def __init__(self, env: TradingVectorEnv, correct: Correct = as_they_are) -> None:
+        """Adapt an environment.
+
+        Args:
+            env: It should have been made with ``copy=False``, since SB3 copies what it keeps.
+            correct: What is learned from in the place of the rewards; the sums that are reported are the environment's.
+        """
         self.env = env  # before SB3 asks it for its render mode
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self._actions: NDArray[Any] = np.zeros(0)
@@ -28,6 +40,7 @@ class TradingVecEnv(VecEnv):
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
         self._started = time.time()
+        self._correct = correct
 
     def reset(self) -> VecEnvObs:
         """Begin an episode in every account, with the seeds that ``seed`` set, if any."""
@@ -48,6 +61,7 @@ class TradingVecEnv(VecEnv):
         observations, rewards, terminated, truncated, info = self.env.step(self._actions)
         self._returns += rewards
         self._lengths += 1
+        self._correct(rewards, self.env.core.simulator.outcomes)
         if "final_obs" not in info:
             return observations, rewards, terminated, self._empty_infos
         dones = terminated | truncated

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig
+from agents.denoising import RewardDenoiser, check_held_through_bars
 from agents.export import export_policy
 from agents.interruption import TrainingInterruptedError, interruptible
 from agents.learners import choose_threads, find_algorithm, find_device, make_model, step_threads
@@ -23,7 +24,7 @@ from agents.markets import Recording, data_files, load_recording, parse_period
 from agents.noisy_env import NoisyVecEnv
 from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
-from agents.sb3_env import TradingVecEnv
+from agents.sb3_env import Correct, TradingVecEnv, as_they_are
 from agents.training_log import TrainingLog
 from envs.rewards import bar_volatility
 from envs.vector_env import TradingVectorEnv
@@ -34,7 +35,7 @@ from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.extensions import import_object
 from rl_trader.features import resolve_features
 from rl_trader.lookahead import check_causal
-from rl_trader.market import episode_table
+from rl_trader.market import Period, episode_table
 from rl_trader.metrics import Metrics, measure
 from rl_trader.mirror_image import with_mirror_image
 from rl_trader.observed_market import ObservedMarket, observe_market, schema_warmup
@@ -98,8 +99,7 @@ class TrainingRun:
             num_threads=step_threads(num_envs),
             copy=False,
         )
-        noise = config.market.feature_noise
-        self.env = NoisyVecEnv(env, noise, config.seed) if noise else TradingVecEnv(env)
+        self.env = _sb3_env(config, env, trained, self.train_period)
         torch.set_num_threads(choose_threads(config))  # now: numba sets it anew when its own threads begin
         self.progress = Progress()
         self._callbacks = [_make_callback(path) for path in config.callbacks]
@@ -243,6 +243,16 @@ class _Supervisor(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self._run.log.write_rollout(self.num_timesteps)
+
+
+def _sb3_env(config: TrainConfig, env: TradingVectorEnv, trained: ObservedMarket, period: Period) -> TradingVecEnv:
+    """Return the environment as the learner sees it: through noise, with corrected rewards, or as it is."""
+    correct: Correct = as_they_are
+    if config.market.denoise_rewards:
+        check_held_through_bars(config.env.trading)
+        correct = RewardDenoiser(trained, period, config.env.reward_scale or 1.0)
+    noise = config.market.feature_noise
+    return NoisyVecEnv(env, noise, config.seed, correct) if noise else TradingVecEnv(env, correct)
 
 
 def _make_callback(path: str) -> BaseCallback:
