@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agents.config import MarketConfig, TrainConfig
-from agents.known_optimum import OptimumShare, optimum_share
+from agents.known.optimum import OptimumShare, optimum_share
 from agents.markets import load_market, parse_period, under_other_funding
 from agents.run_folder import RunFolder
 from agents.trials import Scope, Trial, checkpoint_hash, count_trials, overfitting_of, register

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from agents.known_cells import Cell, play_cells
+from agents.known.cells import Cell, play_cells
 from agents.run_folder import RunFolder
 from rl_trader.backtest import CostFactors, backtest_costs
 from rl_trader.checkpoint import Checkpoint

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scripts._cli import EXIT_INTERRUPTED, Parser, run
 
 if TYPE_CHECKING:
-    from agents.known_cells import Cell, CellScore
+    from agents.known.cells import Cell, CellScore
 
 
 def _parser() -> Parser:
@@ -32,8 +32,8 @@ def main() -> int:
     arguments = _parser().parse_args()
 
     from agents.interruption import TrainingInterruptedError
-    from agents.known_ablation import ABLATION, ablation_cells, ablation_table
-    from agents.known_scores import write_into_page
+    from agents.known.ablation import ABLATION, ablation_cells, ablation_table
+    from agents.known.scores import write_into_page
 
     cells = ablation_cells(arguments.variants, arguments.markets, arguments.seeds, arguments.steps)
     try:
@@ -51,7 +51,7 @@ def main() -> int:
 def _play(cells: "list[Cell]", runs: Path, workers: int) -> "list[CellScore]":
     from tqdm import tqdm
 
-    from agents.known_cells import play_cells
+    from agents.known.cells import play_cells
 
     return list(tqdm(play_cells(cells, runs, workers), total=len(cells), unit="training"))
 

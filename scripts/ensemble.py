@@ -30,7 +30,7 @@ def main() -> None:
     arguments = _parser().parse_args()
 
     from agents.ensemble import make_ensemble
-    from agents.known_optimum import optimum_share
+    from agents.known.optimum import optimum_share
 
     folder = make_ensemble(
         arguments.members,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scripts._cli import EXIT_INTERRUPTED, Parser, run, wide_console
 
 if TYPE_CHECKING:
-    from agents.known_cells import Cell, CellScore
+    from agents.known.cells import Cell, CellScore
 
 ALGORITHMS = ("ppo", "dqn", "qrdqn", "recurrent")
 
@@ -37,8 +37,8 @@ def main() -> int:
     arguments = _parser().parse_args()
 
     from agents.interruption import TrainingInterruptedError
-    from agents.known_cells import cells_of
-    from agents.known_scores import markdown, summaries, write_into_page
+    from agents.known.cells import cells_of
+    from agents.known.scores import markdown, summaries, write_into_page
 
     cells = cells_of(arguments.markets, arguments.algo, arguments.seeds, arguments.steps)
     try:
@@ -60,7 +60,7 @@ def main() -> int:
 def _play(cells: "list[Cell]", runs: Path, workers: int, *, is_quiet: bool) -> "list[CellScore]":
     from tqdm import tqdm
 
-    from agents.known_cells import play_cells
+    from agents.known.cells import play_cells
 
     playing = play_cells(cells, runs, workers)
     scores = []

@@ -32,8 +32,8 @@ def main() -> int:
     arguments = _parser().parse_args()
 
     from agents.interruption import TrainingInterruptedError
-    from agents.real_cells import MARKETS, SEEDS, RealResults, run_real_results
-    from agents.real_page import write_page
+    from agents.recorded.cells import MARKETS, SEEDS, RealResults, run_real_results
+    from agents.recorded.page import write_page
     from rl_trader.errors import ConfigError
 
     unknown = [market for market in arguments.markets or () if market not in MARKETS]

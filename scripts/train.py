@@ -52,7 +52,7 @@ def _learn(run_: "TrainingRun") -> int:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from agents.interruption import TrainingInterruptedError
-    from agents.known_optimum import optimum_share
+    from agents.known.optimum import optimum_share
 
     for sentence in run_.observed.market.assumptions:
         print(f"assumption: {sentence}")

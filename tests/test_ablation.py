@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.known_ablation import ABLATION, ablation_cells, ablation_table
-from agents.known_cells import Cell, CellScore, cell_config
-from agents.known_variants import CHOSEN, SAYS, VARIANTS
+from agents.known.ablation import ABLATION, ablation_cells, ablation_table
+from agents.known.cells import Cell, CellScore, cell_config
+from agents.known.variants import CHOSEN, SAYS, VARIANTS
 from agents.run_folder import RunFolder
 from rl_trader.errors import ConfigError
 from rl_trader.optimum import Score

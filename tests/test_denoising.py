@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agents.config import TrainConfig
 from agents.denoising import RewardDenoiser
-from agents.known_cells import Cell, cell_config
+from agents.known.cells import Cell, cell_config
 from agents.markets import known_market
 from agents.noisy_env import NoisyVecEnv
 from agents.sb3_env import TradingVecEnv

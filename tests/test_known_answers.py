@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from agents.known_cells import Cell, cell_config, play_cell, score_checkpoint
-from agents.known_optimum import optimum_share
-from agents.known_scores import SCORES, markdown, summaries, write_into_page
-from agents.rollouts import best_decisions, policy_decisions, roll_out
+from agents.known.cells import Cell, cell_config, play_cell, score_checkpoint
+from agents.known.optimum import optimum_share
+from agents.known.rollouts import best_decisions, policy_decisions, roll_out
+from agents.known.scores import SCORES, markdown, summaries, write_into_page
 from agents.run_folder import RunFolder
 from agents.train import new_run
 from envs import ENV_ID

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.real_cells import MARKETS, RealResults, cells_of, run_real_results, write_result
-from agents.real_groups import read_groups
-from agents.real_page import page_text, write_page
+from agents.recorded.cells import MARKETS, RealResults, cells_of, run_real_results, write_result
+from agents.recorded.groups import read_groups
+from agents.recorded.page import page_text, write_page
 from agents.trials import trials_of
 from agents.walk_forward import WalkForwardConfig
 from rl_trader.errors import CheckpointError, ConfigError

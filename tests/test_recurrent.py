@@ -14,10 +14,10 @@ from safetensors.numpy import load_file, save_file
 
 from agents.config import TrainConfig
 from agents.export import export_policy
-from agents.known_cells import Cell, cell_config
+from agents.known.cells import Cell, cell_config
+from agents.known.rollouts import best_decisions, policy_decisions, roll_out
 from agents.learners import make_model
 from agents.markets import known_market
-from agents.rollouts import best_decisions, policy_decisions, roll_out
 from agents.sb3_env import TradingVecEnv
 from agents.train import new_run
 from envs.embedded import embedded_market_data

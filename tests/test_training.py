@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agents.config import TrainConfig
 from agents.interruption import TrainingInterruptedError
-from agents.known_optimum import optimum_share
+from agents.known.optimum import optimum_share
 from agents.resume import find_state
 from agents.run_folder import RunFolder
 from agents.train import new_run, resumed_run

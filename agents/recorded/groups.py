@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agents.fold_tests import Tested, break_even_fee_of
 from agents.markets import OTHER_FUNDING
-from agents.real_cells import baselines_path, by_fold, trials_path
+from agents.recorded.cells import baselines_path, by_fold, trials_path
 from agents.run_folder import read_json
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.honesty import Honesty, Trials, judge_returns

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from agents.config import DISCRETE, DQNConfig, MarketConfig, PPOConfig, TrainConfig
-from agents.known_optimum import optimum_share, share_of
-from agents.known_variants import CHOSEN, find_variant
+from agents.known.optimum import optimum_share, share_of
+from agents.known.policy_map import draw_policy_map
+from agents.known.rollouts import best_decisions, policy_decisions, roll_out
+from agents.known.variants import CHOSEN, find_variant
 from agents.markets import known_market
-from agents.policy_map import draw_policy_map
-from agents.rollouts import best_decisions, policy_decisions, roll_out
 from agents.run_folder import RunFolder, read_json, write_json
 from agents.train import TrainingRun, new_run, resumed_run
 from agents.training_log import write_known_answer

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agents.figures import DOTS_PER_INCH, INK, POSITIONS, picture
-from agents.known_optimum import known_optimum, policy_table
+from agents.known.optimum import known_optimum, policy_table
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError
 from rl_trader.optimum import Optimum

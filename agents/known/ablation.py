@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from agents.known_cells import Cell, CellScore, cell_config
-from agents.known_scores import Marks
-from agents.known_variants import SAYS, VARIANTS, find_variant
+from agents.known.cells import Cell, CellScore, cell_config
+from agents.known.scores import Marks
+from agents.known.variants import SAYS, VARIANTS, find_variant
 from rl_trader.errors import ConfigError
 from rl_trader.known_answers.rows import find_rows
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.figures import picture
-from agents.real_figure import growth_figure
-from agents.real_groups import Group, read_groups
+from agents.recorded.figure import growth_figure
+from agents.recorded.groups import Group, read_groups
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.honesty import FUNDING_WORDS, Honesty, spoken, verdict, verdict_elsewhere
 from rl_trader.report.judgement import honesty_lines

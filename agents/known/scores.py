@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from agents.known_cells import CellScore
+from agents.known.cells import CellScore
 from rl_trader.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import NDArray
 
 from agents.figures import AGENT, BASELINES, DOTS_PER_INCH, INK, LEGEND, style_axes
-from agents.real_groups import Group
+from agents.recorded.groups import Group
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.klines import parse_date
 from rl_trader.statistics.seeds import paths_interval
