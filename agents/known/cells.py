@@ -42,21 +42,32 @@ ROLLOUT_STRETCHES: Final = 32
 ROLLOUT_SEED: Final = 20_000  # of bars that no policy was trained on
 
 PPO: Final = PPOConfig(
-    total_timesteps=8_000_000,
+    total_timesteps=4_000_000,
     num_envs=512,
     n_steps=64,
     batch_size=4_096,
-    n_epochs=2,
+    n_epochs=5,
     learning_rate=1e-3,
     gamma=0.995,
-    gae_lambda=0.8,
+    gae_lambda=0.95,
     ent_coef=0.01,
     net_arch=(32, 32),
     activation="relu",
-    hold_probability=0.96,
+    hold_probability=0.9,
 )
-PPO_CONTINUOUS: Final = replace(PPO, n_epochs=5, gamma=0.98, ent_coef=0.0, log_std_init=-2.5)
-"""Of markets without levels: the best exposure is a small part of the largest, and a wide spread trades for nothing."""
+PPO_CONTINUOUS: Final = replace(
+    PPO,
+    total_timesteps=8_000_000,
+    batch_size=2_048,
+    gamma=0.98,
+    gae_lambda=0.5,
+    ent_coef=0.0,
+    hold_probability=0.0,
+)
+"""Of markets without levels: with a spread of actions, the trades of the coming bars are noise that a long advantage
+would add up."""
+LONGER: Final = {"K2-2": 10_000_000}
+"""Bars of rows that pay least."""
 RECURRENT: Final = PPOConfig(
     total_timesteps=1_000_000,
     num_envs=64,
@@ -149,6 +160,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
         market=MarketConfig(
             symbols=(cell.row,),
             mirror=market.is_symmetric,
+            denoise_rewards=market.is_visible,
             interval=INTERVAL,
             train=(dates[0], dates[1]),
             validation=(dates[1], dates[2]),
@@ -168,7 +180,8 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
 def _ppo_config(cell: Cell) -> PPOConfig:
     if cell.algo == "recurrent":
         return RECURRENT
-    return PPO if ROWS[cell.row].trading.levels else PPO_CONTINUOUS
+    config = PPO if ROWS[cell.row].trading.levels else PPO_CONTINUOUS
+    return replace(config, total_timesteps=LONGER.get(cell.row, config.total_timesteps))
 
 
 def play_cell(cell: Cell, runs: Path) -> CellScore:

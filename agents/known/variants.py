@@ -37,6 +37,10 @@ def _no_mirror(config: TrainConfig) -> TrainConfig:
     return replace(config, market=replace(config.market, mirror=False))
 
 
+def _noisy(config: TrainConfig) -> TrainConfig:
+    return replace(config, market=replace(config.market, denoise_rewards=False))
+
+
 def _few_accounts(config: TrainConfig) -> TrainConfig:
     ppo: PPOConfig = config.ppo
     return replace(config, ppo=replace(ppo, num_envs=ppo.num_envs // 8, batch_size=ppo.batch_size // 8))
@@ -47,7 +51,8 @@ VARIANTS: Final[dict[str, Variant]] = {
     "untaught": _with_ppo(hold_probability=0.0),
     "flat-start": _flat_start,
     "long-episodes": _long_episodes,
-    "lambda-0.98": _with_ppo(gae_lambda=0.98),
+    "noisy": _noisy,
+    "lambda-0.5": _with_ppo(gae_lambda=0.5),
     "gamma-0.9": _with_ppo(gamma=0.9),
     "gamma-0.98": _with_ppo(gamma=0.98),
     "no-entropy": _with_ppo(ent_coef=0.0),
@@ -63,7 +68,8 @@ SAYS: Final[dict[str, str]] = {
     "untaught": "the untrained policy is not taught to hold",
     "flat-start": "episodes begin flat, not with a random position",
     "long-episodes": "episodes of 512 bars, not 32",
-    "lambda-0.98": "gae_lambda 0.98, not 0.8",
+    "noisy": "rewards with the market's noise",
+    "lambda-0.5": "gae_lambda 0.5, not 0.95",
     "gamma-0.9": "gamma 0.9, not 0.995",
     "gamma-0.98": "gamma 0.98",
     "no-entropy": "no entropy bonus",
