@@ -38,7 +38,7 @@ def main() -> int:
 
     from agents.interruption import TrainingInterruptedError
     from agents.known.cells import cells_of
-    from agents.known.scores import markdown, summaries, write_into_page
+    from agents.known.scores import markdown, score_marks, summaries, write_into_page
 
     cells = cells_of(arguments.markets, arguments.algo, arguments.seeds, arguments.steps)
     try:
@@ -48,7 +48,7 @@ def main() -> int:
         return EXIT_INTERRUPTED
     rows = summaries(scores)
     if arguments.page is not None:
-        write_into_page(arguments.page, markdown(rows))
+        write_into_page(arguments.page, markdown(rows), score_marks(arguments.algo))
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents.known.cells import Cell, cell_config, play_cell, score_checkpoint
 from agents.known.optimum import optimum_share
 from agents.known.rollouts import best_decisions, policy_decisions, roll_out
-from agents.known.scores import SCORES, markdown, summaries, write_into_page
+from agents.known.scores import markdown, score_marks, summaries, write_into_page
 from agents.run_folder import RunFolder
 from agents.train import new_run
 from envs import ENV_ID
@@ -339,7 +339,9 @@ def test_the_command_scores_a_row_writes_its_table_and_does_nothing_twice(
     command: Callable[..., Answer], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{SCORES.begin}\nold\n{SCORES.end}\nafter\n")
+    begin, end = score_marks("ppo")
+    other = "\n".join([score_marks("dqn").begin, "theirs", score_marks("dqn").end])
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n{other}\n")
     words = ("--markets", "K1-1", "--seeds", 1, "--steps", 5_000, "--json", "--page", page)
     answer = command(*words)
     assert answer.code == 0, answer.err
@@ -347,8 +349,8 @@ def test_the_command_scores_a_row_writes_its_table_and_does_nothing_twice(
     assert {"market": "K1", "row": 1, "algo": "ppo", "seeds": 1}.items() <= row.items()
     assert row["optimum"] == ROWS["K1-1"].solve().score.growth_per_bar
     assert row["mean"] == row["worst"] <= 100.0
-    assert page.read_text().startswith(f"before\n{SCORES.begin}\n\n| market | row |")
-    assert page.read_text().endswith(f"{SCORES.end}\nafter\n")
+    assert page.read_text().startswith(f"before\n{begin}\n\n| market | row |")
+    assert page.read_text().endswith(f"{end}\nafter\n{other}\n")
     assert "old" not in page.read_text()
 
     folder = tmp_path / "runs" / "known_answers" / "K1-1-ppo-0"
@@ -406,11 +408,12 @@ def test_rows_are_named_by_market_or_one_by_one() -> None:
 
 def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"{SCORES.end}\n{SCORES.begin}\n")
+    marks = score_marks("ppo")
+    page.write_text(f"{marks.end}\n{marks.begin}\n")
     with pytest.raises(ConfigError, match="in this order; add them"):
-        write_into_page(page, "table")
+        write_into_page(page, "table", marks)
     with pytest.raises(ConfigError, match="cannot be read and written"):
-        write_into_page(tmp_path / "none.md", "table")
+        write_into_page(tmp_path / "none.md", "table", marks)
 
 
 def test_a_table_shows_the_mean_and_the_worst_seed() -> None:

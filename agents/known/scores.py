@@ -17,7 +17,13 @@ class Marks(NamedTuple):
     end: str
 
 
-SCORES: Final = Marks("<!-- scores of `python -m scripts.known_answers` -->", "<!-- end of scores -->")
+END_OF_SCORES: Final = "<!-- end of scores -->"
+
+
+def score_marks(algo: str) -> Marks:
+    """Return the marks of an algorithm's table: they have the command, without an algorithm for PPO."""
+    asked = "" if algo == "ppo" else f" --algo {algo}"
+    return Marks(f"<!-- scores of `python -m scripts.known_answers{asked}` -->", END_OF_SCORES)
 
 
 def summaries(scores: Iterable[CellScore]) -> list[dict[str, Any]]:
@@ -69,7 +75,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_into_page(page: Path, table: str, marks: Marks = SCORES) -> None:
+def write_into_page(page: Path, table: str, marks: Marks) -> None:
     """Put a table between the two marks of a page.
 
     Raises:
