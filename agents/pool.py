@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
 from typing import Final, Generic, TypeVar
 
-from agents.interruption import TrainingInterruptedError
+from agents.training.interruption import TrainingInterruptedError
 from rl_trader.errors import ConfigError
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     from agents.benchmark.effort import Effort
     from agents.benchmark.growth.curves import CURVES, measure
     from agents.benchmark.growth.plot import growth_figure
-    from agents.figures import picture
+    from agents.training.figures import picture
 
     effort = Effort(repeats=asked.repeats, seconds=asked.seconds)
     points: dict[str, list[Point]] = {}

@@ -31,9 +31,9 @@ def main() -> int:
     """Train what is not trained yet, and print the table."""
     arguments = _parser().parse_args()
 
-    from agents.interruption import TrainingInterruptedError
     from agents.known.ablation import ABLATION, ablation_cells, ablation_table
     from agents.known.scores import write_into_page
+    from agents.training.interruption import TrainingInterruptedError
 
     cells = ablation_cells(arguments.variants, arguments.markets, arguments.seeds, arguments.steps)
     try:

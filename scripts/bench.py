@@ -59,7 +59,7 @@ def _measure(arguments: argparse.Namespace) -> None:
     from agents.benchmark.lines import Skipped, all_lines, choose, measure_lines
     from agents.benchmark.measure import Result
     from agents.benchmark.peers.process import PROTOTYPES
-    from agents.learners import find_device
+    from agents.training.learners import find_device
 
     lines = choose(all_lines(SCRIPTS), arguments.lines)
     if arguments.list:

@@ -34,7 +34,7 @@ def main() -> int:
     """Count and print."""
     arguments = _parser().parse_args()
 
-    from agents.interruption import TrainingInterruptedError
+    from agents.training.interruption import TrainingInterruptedError
 
     rates: list[Rate] = []
     try:

@@ -36,9 +36,9 @@ def main() -> int:
     """Train what is not trained yet, and print the scores."""
     arguments = _parser().parse_args()
 
-    from agents.interruption import TrainingInterruptedError
     from agents.known.cells import cells_of
     from agents.known.scores import markdown, score_marks, summaries, write_into_page
+    from agents.training.interruption import TrainingInterruptedError
 
     cells = cells_of(arguments.markets, arguments.algo, arguments.seeds, arguments.steps)
     try:

@@ -31,9 +31,9 @@ def main() -> int:
     """Train what has no result yet, and write the page."""
     arguments = _parser().parse_args()
 
-    from agents.interruption import TrainingInterruptedError
     from agents.recorded.cells import MARKETS, SEEDS, RealResults, run_real_results
     from agents.recorded.page import write_page
+    from agents.training.interruption import TrainingInterruptedError
     from rl_trader.errors import ConfigError
 
     unknown = [market for market in arguments.markets or () if market not in MARKETS]

@@ -28,8 +28,8 @@ from scripts._cli import interrupted, run, tell, wide_console
 from scripts._options import typed_command
 
 if TYPE_CHECKING:
-    from agents.cells import Cell
-    from agents.sweep import Sweep
+    from agents.searching.sweep import Sweep
+    from agents.walking.cells import Cell
 
 COMMAND = "python -m scripts.sweep"
 OPTIONS = {
@@ -50,8 +50,8 @@ def main() -> int:
     options, config = typed.options, typed.config
     _check(options)
 
-    from agents.interruption import TrainingInterruptedError
-    from agents.sweep import SweepConfig, parse_grid, run_sweep
+    from agents.searching.sweep import SweepConfig, parse_grid, run_sweep
+    from agents.training.interruption import TrainingInterruptedError
 
     is_json, workers, address = (options.pop(name, None) for name in ("json", "workers", "ray"))
     sweep = SweepConfig(grid=parse_grid(options.pop("set")), **options)
@@ -59,11 +59,11 @@ def main() -> int:
 
     def play(cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, dict[str, Any]]]":
         if address is not None:
-            from agents.on_ray import play_on_ray
+            from agents.searching.on_ray import play_on_ray
 
             return play_on_ray(cells, address)
-        from agents.cells import play_cell
         from agents.pool import run_tasks
+        from agents.walking.cells import play_cell
 
         return run_tasks(play_cell, cells, 1 if workers is None else workers)
 

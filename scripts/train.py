@@ -16,7 +16,7 @@ from scripts._cli import run
 from scripts._overrides import parse_preset
 
 if TYPE_CHECKING:
-    from agents.train import TrainingRun
+    from agents.training.run import TrainingRun
 
 COMMAND = "python -m scripts.train"
 
@@ -36,13 +36,13 @@ def main() -> int:
             print(f"  {name:<12} {about}")
         return 0
     preset, config = parse_preset(PRESETS, arguments, COMMAND, without_other_discount)
-    from agents.train import new_run
+    from agents.training.run import new_run
 
     return _learn(new_run(config, preset))
 
 
 def _resume(folder: Path) -> int:
-    from agents.train import resumed_run
+    from agents.training.run import resumed_run
 
     return _learn(resumed_run(folder))
 
@@ -51,8 +51,8 @@ def _learn(run_: "TrainingRun") -> int:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from agents.interruption import TrainingInterruptedError
     from agents.known.optimum import optimum_share
+    from agents.training.interruption import TrainingInterruptedError
 
     for sentence in run_.observed.market.assumptions:
         print(f"assumption: {sentence}")

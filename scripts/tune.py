@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.fields import command_words
-from agents.search_space import BUILT_IN, parse_space, read_space
+from agents.searching.search_space import BUILT_IN, parse_space, read_space
 from scripts._cli import interrupted, run, tell
 from scripts._options import typed_command
 
 if TYPE_CHECKING:
     from agents.config import TrainConfig
-    from agents.search_space import SearchSpace
-    from agents.tune import Tuned
+    from agents.searching.search_space import SearchSpace
+    from agents.searching.tune import Tuned
 
 COMMAND = "python -m scripts.tune"
 OPTIONS = {
@@ -55,8 +55,8 @@ def main() -> int:
     name = options.pop("study", f"{preset}-{config.algo}")
     is_json, workers = options.pop("json", False), options.pop("workers", 1)
 
-    from agents.interruption import TrainingInterruptedError
-    from agents.tune import TuneConfig, run_study
+    from agents.searching.tune import TuneConfig, run_study
+    from agents.training.interruption import TrainingInterruptedError
 
     tune = TuneConfig(space=_space(config, search, name), **options)
     try:
@@ -72,7 +72,7 @@ def main() -> int:
 
 def _space(config: "TrainConfig", search: Path | None, name: str) -> "SearchSpace":
     """Return what is searched: what a file says, else what the study was begun with, else the built-in space."""
-    from agents.tune import study_space
+    from agents.searching.tune import study_space
 
     if search is not None:
         return read_space(search)

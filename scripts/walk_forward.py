@@ -26,9 +26,9 @@ from scripts._judgement import print_honesty
 from scripts._options import typed_command
 
 if TYPE_CHECKING:
-    from agents.combinatorial import Combinatorial
     from agents.config import TrainConfig
-    from agents.walk_forward import WalkForward
+    from agents.walking.combinatorial import Combinatorial
+    from agents.walking.walk_forward import WalkForward
 
 COMMAND = "python -m scripts.walk_forward"
 OPTIONS = {
@@ -53,8 +53,8 @@ def main() -> int:
     is_json, opens_holdout = (options.pop(name, False) for name in ("json", "open_holdout"))
     workers = options.pop("workers", 1)
 
-    from agents.interruption import TrainingInterruptedError
-    from agents.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward
+    from agents.training.interruption import TrainingInterruptedError
+    from agents.walking.walk_forward import WalkForwardConfig, open_holdout, run_walk_forward
 
     groups = options.pop("groups", None)
     if groups is not None:
@@ -91,9 +91,9 @@ def main() -> int:
 def _cross_validate(
     preset: str, config: "TrainConfig", groups: int, options: dict[str, Any], workers: int, *, is_json: bool
 ) -> int:
-    from agents.combinatorial import cross_validate
-    from agents.combinatorial_agents import cross_validate_agent
-    from agents.interruption import TrainingInterruptedError
+    from agents.training.interruption import TrainingInterruptedError
+    from agents.walking.combinatorial import cross_validate
+    from agents.walking.combinatorial_agents import cross_validate_agent
 
     learner, holding_bars = options.pop("learner", "agent"), options.pop("holding_bars", 48)
     if options or learner not in ("agent", "forest"):

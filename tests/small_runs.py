@@ -10,7 +10,7 @@ import numpy as np
 from agents.config import DQNConfig, MarketConfig, PPOConfig, TrainConfig
 from agents.presets import DEMO
 from agents.run_folder import RunFolder
-from agents.train import new_run
+from agents.training.run import new_run
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EpisodeConfig
 from rl_trader.policies import policy_arrays

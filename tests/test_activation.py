@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agents.config import PPOConfig
-from agents.train import new_run
+from agents.training.run import new_run
 from rl_trader.errors import ConfigError
 from tests.small_runs import small_config
 

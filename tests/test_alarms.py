@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from agents.alarms import loss_alarm, policy_alarms, weight_alarm
+from agents.training.alarms import loss_alarm, policy_alarms, weight_alarm
 from envs.embedded import embedded_market_data
 from rl_trader.backtest import BacktestResult
 from rl_trader.errors import DataError

@@ -13,7 +13,7 @@ from agents.benchmark.growth.curves import CURVES, measure
 from agents.benchmark.growth.markets import long_market, of_features, of_symbols
 from agents.benchmark.growth.plot import growth_figure
 from agents.benchmark.measure import Figure, Reach, Result
-from agents.figures import picture
+from agents.training.figures import picture
 from envs.vector_env import TradingVectorEnv
 from tests.bench_command import bench
 

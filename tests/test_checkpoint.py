@@ -20,9 +20,9 @@ from safetensors.numpy import load_file, save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.config import TrainConfig
-from agents.export import export_policy
-from agents.learners import make_model
-from agents.sb3_env import TradingVecEnv
+from agents.training.export import export_policy
+from agents.training.learners import make_model
+from agents.training.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
 from rl_trader.checkpoint import Checkpoint, _sha256, load_checkpoint, save_checkpoint, schema_hash, sealed

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.cells import finished_run
-from agents.combinatorial_agents import TESTED_FILE, combinations_of, cross_validate_agent, trained_part
 from agents.config import TrainConfig
 from agents.markets import load_recording
 from agents.run_folder import RunFolder
 from agents.trials import trials_of
+from agents.walking.cells import finished_run
+from agents.walking.combinatorial_agents import TESTED_FILE, combinations_of, cross_validate_agent, trained_part
 from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date
 from scripts import walk_forward

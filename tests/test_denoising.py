@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.config import TrainConfig
-from agents.denoising import RewardDenoiser
 from agents.known.cells import Cell, cell_config
 from agents.markets import known_market
-from agents.noisy_env import NoisyVecEnv
-from agents.sb3_env import TradingVecEnv
-from agents.train import new_run
+from agents.training.denoising import RewardDenoiser
+from agents.training.noisy_env import NoisyVecEnv
+from agents.training.run import new_run
+from agents.training.sb3_env import TradingVecEnv
 from envs.vector_env import TradingVectorEnv
 from rl_trader.config import EpisodeConfig
 from rl_trader.errors import ConfigError

@@ -7,10 +7,10 @@ from typing import Literal
 import pytest
 
 from agents.config import PPOConfig, TrainConfig, without_other_discount
-from agents.log_contents import hyperparameters
 from agents.presets import PRESETS
 from agents.run_folder import RunFolder
-from agents.train import new_run
+from agents.training.log_contents import hyperparameters
+from agents.training.run import new_run
 from rl_trader.errors import ConfigError
 from scripts._overrides import parse_preset
 from tests.small_runs import small_config

@@ -21,7 +21,7 @@ from torch import nn
 from agents.fast_dqn import networks
 from agents.fast_dqn.buffer import RingReplayBuffer
 from agents.fast_dqn.dqn import FastDQN
-from agents.sb3_env import TradingVecEnv
+from agents.training.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
 from rl_trader.config import EMBEDDED_ENV, EpisodeConfig

@@ -18,7 +18,7 @@ from torch import nn
 from agents.fast_ppo import loss
 from agents.fast_ppo.heads import Categorical, Gaussian
 from agents.fast_ppo.ppo import FastPPO
-from agents.sb3_env import TradingVecEnv
+from agents.training.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
 from rl_trader.config import EMBEDDED_ENV, EpisodeConfig

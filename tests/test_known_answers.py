@@ -16,7 +16,7 @@ from agents.known.optimum import optimum_share
 from agents.known.rollouts import best_decisions, policy_decisions, roll_out
 from agents.known.scores import markdown, score_marks, summaries, write_into_page
 from agents.run_folder import RunFolder
-from agents.train import new_run
+from agents.training.run import new_run
 from envs import ENV_ID
 from rl_trader.chains import autoregressive_chain, belief_chain, funding_chain, log_price_return, telegraph_chain
 from rl_trader.checkpoint import Checkpoint

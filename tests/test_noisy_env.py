@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.config import MarketConfig, TrainConfig
-from agents.interruption import TrainingInterruptedError
-from agents.noisy_env import NoisyVecEnv
-from agents.sb3_env import TradingVecEnv
-from agents.train import new_run, resumed_run
+from agents.training.interruption import TrainingInterruptedError
+from agents.training.noisy_env import NoisyVecEnv
+from agents.training.run import new_run, resumed_run
+from agents.training.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
 from rl_trader.backtest import backtest_policy

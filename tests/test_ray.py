@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.cells import play_cell
-from agents.sweep import SweepConfig, cells_of
+from agents.searching.sweep import SweepConfig, cells_of
+from agents.walking.cells import play_cell
 from tests.small_searches import TINY, tiny_config
 
 REPO = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from agents.recorded.cells import MARKETS, RealResults, cells_of, run_real_resul
 from agents.recorded.groups import read_groups
 from agents.recorded.page import page_text, write_page
 from agents.trials import trials_of
-from agents.walk_forward import WalkForwardConfig
+from agents.walking.walk_forward import WalkForwardConfig
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.klines import parse_date
 from scripts import real_results

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from agents.config import TrainConfig
-from agents.export import export_policy
 from agents.known.cells import Cell, cell_config
 from agents.known.rollouts import best_decisions, policy_decisions, roll_out
-from agents.learners import make_model
 from agents.markets import known_market
-from agents.sb3_env import TradingVecEnv
-from agents.train import new_run
+from agents.training.export import export_policy
+from agents.training.learners import make_model
+from agents.training.run import new_run
+from agents.training.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
 from rl_trader.backtest import backtest_policy

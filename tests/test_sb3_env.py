@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
-from agents.sb3_env import TradingVecEnv
+from agents.training.sb3_env import TradingVecEnv
 from envs.embedded import embedded_market_data
 from envs.vector_env import TradingVectorEnv
 from rl_trader.config import EMBEDDED_ENV, EpisodeConfig, TradingConfig

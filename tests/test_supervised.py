@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.combinatorial import cross_validate, only_in
 from agents.config import TrainConfig
 from agents.evaluate import evaluate_run
 from agents.markets import load_market, parse_period
 from agents.supervised import ForestConfig, fit_baseline, forest_arrays, training_rows
+from agents.walking.combinatorial import cross_validate, only_in
 from envs.embedded import embedded_market_data
 from rl_trader.baselines import BASELINES
 from rl_trader.decision import ActionMap

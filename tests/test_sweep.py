@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.cells import SCORE_FILE, Cell, play_cell
 from agents.fields import command_words, parse_value, with_fields
 from agents.pool import run_tasks
-from agents.searches import alone_in, label_of
-from agents.sweep import SweepConfig, cells_of, configurations_of, parse_grid, run_sweep
+from agents.searching.searches import alone_in, label_of
+from agents.searching.sweep import SweepConfig, cells_of, configurations_of, parse_grid, run_sweep
 from agents.trials import trials_of
+from agents.walking.cells import SCORE_FILE, Cell, play_cell
 from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date
 from scripts import sweep as sweep_script

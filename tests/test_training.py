@@ -19,11 +19,11 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.config import TrainConfig
-from agents.interruption import TrainingInterruptedError
 from agents.known.optimum import optimum_share
-from agents.resume import find_state
 from agents.run_folder import RunFolder
-from agents.train import new_run, resumed_run
+from agents.training.interruption import TrainingInterruptedError
+from agents.training.resume import find_state
+from agents.training.run import new_run, resumed_run
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EMBEDDED_ENV, EnvConfig, TradingConfig
 from rl_trader.decision import ActionMap
@@ -120,7 +120,7 @@ def test_a_killed_run_goes_on_from_its_last_state_to_the_same_end(
     config = json.dumps(to_json(small_config(tmp_path, "killed", algo)))
     code = (
         "import json, os, signal, sys\n"
-        "from agents.config import TrainConfig\nfrom agents.train import new_run\n"
+        "from agents.config import TrainConfig\nfrom agents.training.run import new_run\n"
         "from rl_trader.serialise import from_json\n"
         "config = from_json(TrainConfig, json.loads(sys.argv[1]), 'config')\n"
         "def report(done, total):\n    if done >= 600:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -141,7 +141,7 @@ def test_a_small_network_trains_on_one_thread_also_after_numba_has_begun_its_own
     config = replace(config, env=replace(config.env, features=EnvConfig().features))  # which numba's threads compute
     code = (
         "import json, sys, numba, torch\n"
-        "from agents.config import TrainConfig\nfrom agents.train import new_run\n"
+        "from agents.config import TrainConfig\nfrom agents.training.run import new_run\n"
         "from rl_trader.serialise import from_json\n"
         "torch.get_num_threads()\n"  # from here on torch asks OpenMP, as after any large product
         "run = new_run(from_json(TrainConfig, json.loads(sys.argv[1]), 'config'), 'demo')\n"
@@ -308,7 +308,7 @@ def test_a_disk_that_fills_up_in_training_ends_it_with_one_sentence_and_keeps_wh
     config = json.dumps(to_json(small_config(tmp_path, "full", evaluations=6)))
     code = (
         "import json, resource, sys\n"
-        "from agents.config import TrainConfig\nfrom agents.train import new_run\n"
+        "from agents.config import TrainConfig\nfrom agents.training.run import new_run\n"
         "from rl_trader.serialise import from_json\nfrom scripts._cli import run\n"
         "def main():\n"
         "    training = new_run(from_json(TrainConfig, json.loads(sys.argv[1]), 'config'), 'demo')\n"
@@ -338,9 +338,9 @@ KILLED_SAVES = """
 import os, shutil, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from agents.resume import save_state
+from agents.training.resume import save_state
 from agents.run_folder import RunFolder
-from agents.train import resumed_run
+from agents.training.run import resumed_run
 
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 run = resumed_run(source)

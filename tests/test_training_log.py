@@ -14,13 +14,13 @@ from matplotlib import pyplot
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from agents.account_means import BIN_WIDTH, NUM_BINS, AccountMeans
 from agents.config import DQNConfig, PPOConfig, TrainConfig
-from agents.figures import sampled_exposures
-from agents.interruption import TrainingInterruptedError
-from agents.log_contents import configuration_text, hyperparameters
 from agents.presets import BTCUSDT_30M, DEMO
-from agents.train import Report, TrainingRun, new_run, resumed_run
+from agents.training.account_means import BIN_WIDTH, NUM_BINS, AccountMeans
+from agents.training.figures import sampled_exposures
+from agents.training.interruption import TrainingInterruptedError
+from agents.training.log_contents import configuration_text, hyperparameters
+from agents.training.run import Report, TrainingRun, new_run, resumed_run
 from rl_trader.baselines import BASELINES
 from rl_trader.errors import ConfigError
 from rl_trader.state import LIQUIDATED, OUTCOME_DTYPE, REFUSED_MARGIN, STOPPED

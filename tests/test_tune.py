@@ -14,11 +14,20 @@ from agents.evaluate import evaluate_run
 from agents.fields import configured, parse_value
 from agents.presets import PRESETS
 from agents.run_folder import RunFolder
-from agents.search_space import BUILT_IN, Choices, Range, parse_space, space_from_json, space_json
-from agents.study import ask, find_optuna, mend_journal, num_running, open_study, requeue, runs_number, values_of
-from agents.train import new_run
+from agents.searching.search_space import BUILT_IN, Choices, Range, parse_space, space_from_json, space_json
+from agents.searching.study import (
+    ask,
+    find_optuna,
+    mend_journal,
+    num_running,
+    open_study,
+    requeue,
+    runs_number,
+    values_of,
+)
+from agents.searching.tune import STUDIES_FOLDER, TuneConfig, run_study
+from agents.training.run import new_run
 from agents.trials import count_trials, trials_of
-from agents.tune import STUDIES_FOLDER, TuneConfig, run_study
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.metrics import measure
 from scripts import tune as tune_script

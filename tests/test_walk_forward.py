@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from agents.config import TrainConfig
 from agents.trials import trials_of
-from agents.walk_forward import WalkForwardConfig, make_plan, open_holdout, run_walk_forward
+from agents.walking.walk_forward import WalkForwardConfig, make_plan, open_holdout, run_walk_forward
 from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date
 from rl_trader.statistics.seeds import paths_interval

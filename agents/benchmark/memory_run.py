@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import agents.train
+import agents.training.run
 from agents.config import TrainConfig
 from rl_trader.serialise import from_json
 
@@ -45,7 +45,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(Exception):  # some names are aliases, or cannot be imported by themselves
             importlib.import_module(name)
     imported = resident("VmRSS")
-    run = agents.train.new_run(from_json(TrainConfig, request["config"], "config"), "bench")
+    run = agents.training.run.new_run(from_json(TrainConfig, request["config"], "config"), "bench")
     run.learn(lambda _done, _total: None)
     arrays = run.observed.rows.nbytes + run.observed.market.bars.nbytes
     return {"imported": imported, "peak": resident("VmHWM"), "arrays": arrays, "modules": sorted(sys.modules)}

@@ -14,9 +14,9 @@ from agents.benchmark.environment import account_hash, vector_env
 from agents.benchmark.measure import Contest, Run
 from agents.benchmark.measure import rate as calls_per_second
 from agents.config import PPOConfig, TrainConfig
-from agents.export import export_policy
-from agents.learners import make_model
-from agents.sb3_env import TradingVecEnv
+from agents.training.export import export_policy
+from agents.training.learners import make_model
+from agents.training.sb3_env import TradingVecEnv
 from rl_trader.decision import ActionMap
 from rl_trader.network import NetworkPolicy
 

@@ -16,8 +16,8 @@ from agents.benchmark.environment import account_hash, vector_env
 from agents.benchmark.measure import Contest, Run, rate
 from agents.benchmark.peers.workers.still_vec_env import StillVecEnv
 from agents.config import PPOConfig, TrainConfig
-from agents.learners import choose_threads, make_model, step_threads
-from agents.sb3_env import TradingVecEnv
+from agents.training.learners import choose_threads, make_model, step_threads
+from agents.training.sb3_env import TradingVecEnv
 
 PRODUCTS: Final = 3  # of matrices a layer and sample: forward, and the gradients of weights and inputs
 ALL_THREADS: Final = torch.get_num_threads()

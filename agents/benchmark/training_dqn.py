@@ -14,8 +14,8 @@ from agents.benchmark.environment import account_hash, vector_env
 from agents.benchmark.measure import Contest, Run, rate
 from agents.benchmark.training import on_threads
 from agents.config import DQNConfig, TrainConfig
-from agents.learners import choose_threads, make_model, step_threads
-from agents.sb3_env import TradingVecEnv
+from agents.training.learners import choose_threads, make_model, step_threads
+from agents.training.sb3_env import TradingVecEnv
 
 LEARNING_STARTS: Final = 2_000
 BUFFER: Final = 200_000

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import agents.train
+import agents.training.run
 from agents.benchmark.effort import Effort
 from agents.benchmark.environment import INTERVAL, account_config, account_hash, config_hash
 from agents.benchmark.market import SINCE, SYMBOL, synthetic_tables
@@ -22,7 +22,7 @@ from rl_trader.store import DataStore
 
 WARMUP_DAYS: Final = 40
 SHORT_DAYS: Final = 30  # of the training and of the validation that an evaluation wants to have had
-IMPORTS: Final = "import agents.train, agents.evaluate, rl_trader.report"
+IMPORTS: Final = "import agents.training.run, agents.evaluate, rl_trader.report"
 ABOUT_IMPORTS: Final = "importing what it needs"
 
 
@@ -97,5 +97,5 @@ def _trained_run(folder: Path, num_bars: int) -> Path:
         env=account_config(),
         ppo=PPOConfig(num_envs=ppo.num_envs, total_timesteps=ppo.num_envs * ppo.n_steps),
     )
-    agents.train.new_run(config, "bench").learn(lambda _done, _total: None)
+    agents.training.run.new_run(config, "bench").learn(lambda _done, _total: None)
     return folder / "runs" / "run"

@@ -1,7 +1,7 @@
 """One training on a known-answer market and its score: a cell of the table, kept in the run's own folder.
 
-A cell is a run like any other (``agents.train``), named after row, algorithm and seed; its score is written beside its
-checkpoints when it is done. A cell that was interrupted goes on where its training was last saved.
+A cell is a run like any other (``agents.training.run``), named after row, algorithm and seed; its score is written
+beside its checkpoints when it is done. A cell that was interrupted goes on where its training was last saved.
 """
 
 import shutil
@@ -21,8 +21,8 @@ from agents.known.rollouts import best_decisions, policy_decisions, roll_out
 from agents.known.variants import CHOSEN, find_variant
 from agents.markets import known_market
 from agents.run_folder import RunFolder, read_json, write_json
-from agents.train import TrainingRun, new_run, resumed_run
-from agents.training_log import write_known_answer
+from agents.training.run import TrainingRun, new_run, resumed_run
+from agents.training.training_log import write_known_answer
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.config import EpisodeConfig
 from rl_trader.errors import ConfigError

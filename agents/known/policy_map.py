@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from agents.figures import DOTS_PER_INCH, INK, POSITIONS, picture
 from agents.known.optimum import known_optimum, policy_table
+from agents.training.figures import DOTS_PER_INCH, INK, POSITIONS, picture
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError
 from rl_trader.optimum import Optimum

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.config import MarketConfig, TrainConfig
-from agents.fold_tests import FoldTest, Tested, baseline_returns, play_fold_test, tested_alone
 from agents.markets import load_market, under_other_funding
 from agents.pool import run_tasks
 from agents.presets import BTCUSDT_30M, MAJORS_4H
 from agents.run_folder import RunFolder, read_json
-from agents.searches import alone_in
+from agents.searching.searches import alone_in
 from agents.trials import Scope, Trial, configuration_hash, count_trials, register
-from agents.walk_forward import Report, WalkForwardConfig, fold_market, make_plan
+from agents.walking.fold_tests import FoldTest, Tested, baseline_returns, play_fold_test, tested_alone
+from agents.walking.walk_forward import Report, WalkForwardConfig, fold_market, make_plan
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.evaluation import assumptions_of
 from rl_trader.statistics.sharpe import sharpe_ratio

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from agents.figures import AGENT, BASELINES, DOTS_PER_INCH, INK, LEGEND, style_axes
 from agents.recorded.groups import Group
+from agents.training.figures import AGENT, BASELINES, DOTS_PER_INCH, INK, LEGEND, style_axes
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.klines import parse_date
 from rl_trader.statistics.seeds import paths_interval

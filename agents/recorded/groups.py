@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.fold_tests import Tested, break_even_fee_of
 from agents.markets import OTHER_FUNDING
 from agents.recorded.cells import baselines_path, by_fold, trials_path
 from agents.run_folder import read_json
+from agents.walking.fold_tests import Tested, break_even_fee_of
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.honesty import Honesty, Trials, judge_returns
 from rl_trader.statistics.bootstrap import Interval

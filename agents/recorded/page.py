@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.figures import picture
 from agents.recorded.figure import growth_figure
 from agents.recorded.groups import Group, read_groups
+from agents.training.figures import picture
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.honesty import FUNDING_WORDS, Honesty, spoken, verdict, verdict_elsewhere
 from rl_trader.report.judgement import honesty_lines

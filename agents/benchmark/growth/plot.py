@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from agents.benchmark.growth.curves import Point
 from agents.benchmark.growth.markets import ORIGINAL_BARS
-from agents.figures import AGENT, BASELINES, DOTS_PER_INCH, GRID, INK
+from agents.training.figures import AGENT, BASELINES, DOTS_PER_INCH, GRID, INK
 
 SIZE: Final = (12.0, 7.5)  # inches
 PANELS: Final = ("accounts", "bars", "features", "window", "symbols")

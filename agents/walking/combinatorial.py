@@ -1,7 +1,8 @@
 """Combinatorial purged cross-validation: many paths through the time before the test, none of them trained on.
 
-The time is cut into groups. For every combination of them a forest, or an agent (``agents.combinatorial_agents``), is
-trained on the others, purged and embargoed, and the tests of all combinations are chained into paths.
+The time is cut into groups. For every combination of them a forest, or an agent
+(``agents.walking.combinatorial_agents``), is trained on the others, purged and embargoed, and the tests of all
+combinations are chained into paths.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """One training and its score: the piece that walk-forwards, sweeps and studies are made of.
 
-A cell is a run like any other (``agents.train``). Its score is what its best checkpoint earns on one period, and lies
-as ``score.json`` in the run's folder once the cell is done; until then the training goes on where it was last saved.
+A cell is a run like any other (``agents.training.run``). Its score is what its best checkpoint earns on one period,
+and lies as ``score.json`` in the run's folder once the cell is done; until then the training goes on where it was last
+saved.
 """
 
 import shutil
@@ -14,9 +15,9 @@ from typing import Any, Final
 from agents.config import MarketConfig, TrainConfig
 from agents.markets import Recording, load_recording, parse_period
 from agents.pool import interrupt_if_asked
-from agents.resume import find_state
 from agents.run_folder import RunFolder, read_json, write_json
-from agents.train import TrainingRun, resumed_run
+from agents.training.resume import find_state
+from agents.training.run import TrainingRun, resumed_run
 from rl_trader.backtest import BacktestResult, backtest_policy
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError

@@ -20,11 +20,12 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-
 from torch import nn
 from torch.utils.tensorboard import FileWriter, SummaryWriter
 
-from agents.account_means import BIN_WIDTH, FIRST_EDGE, NUM_BINS, AccountMeans
-from agents.alarms import Alarm, loss_alarm, policy_alarms, weight_alarm
 from agents.config import TrainConfig
-from agents.figures import Curve, curve, evaluation_figure, picture
-from agents.log_contents import (
+from agents.run_folder import RunFolder
+from agents.training.account_means import BIN_WIDTH, FIRST_EDGE, NUM_BINS, AccountMeans
+from agents.training.alarms import Alarm, loss_alarm, policy_alarms, weight_alarm
+from agents.training.figures import Curve, curve, evaluation_figure, picture
+from agents.training.log_contents import (
     HPARAM_METRICS,
     LAYOUT,
     assumptions_text,
@@ -32,7 +33,6 @@ from agents.log_contents import (
     eval_scalars,
     hyperparameters,
 )
-from agents.run_folder import RunFolder
 from rl_trader.backtest import BacktestResult
 from rl_trader.errors import ConfigError
 from rl_trader.evaluation import play_baselines, play_random_agents

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig
-from agents.denoising import RewardDenoiser, check_held_through_bars
-from agents.export import export_policy
-from agents.interruption import TrainingInterruptedError, interruptible
-from agents.learners import choose_threads, find_algorithm, find_device, make_model, step_threads
 from agents.markets import Recording, data_files, load_recording, parse_period
-from agents.noisy_env import NoisyVecEnv
-from agents.resume import load_state, save_state
 from agents.run_folder import RunFolder
-from agents.sb3_env import Correct, TradingVecEnv, as_they_are
-from agents.training_log import TrainingLog
+from agents.training.denoising import RewardDenoiser, check_held_through_bars
+from agents.training.export import export_policy
+from agents.training.interruption import TrainingInterruptedError, interruptible
+from agents.training.learners import choose_threads, find_algorithm, find_device, make_model, step_threads
+from agents.training.noisy_env import NoisyVecEnv
+from agents.training.resume import load_state, save_state
+from agents.training.sb3_env import Correct, TradingVecEnv, as_they_are
+from agents.training.training_log import TrainingLog
 from envs.rewards import bar_volatility
 from envs.vector_env import TradingVectorEnv
 from rl_trader.backtest import backtest_policy

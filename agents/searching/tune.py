@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from agents.cells import RUINED, Cell, StoppedError, cell_recording, covering, play_cell, score_checkpoint
 from agents.config import TrainConfig
 from agents.fields import command_words, configured, parse_value, value_words
 from agents.pool import run_tasks
 from agents.run_folder import RunFolder, read_json, write_json
-from agents.search_space import SearchSpace, space_from_json, space_json
-from agents.searches import PLAN_FILE, Look, Luck, alone_in, judge_best, keep_plan, register_look
-from agents.study import (
+from agents.searching.search_space import SearchSpace, space_from_json, space_json
+from agents.searching.searches import PLAN_FILE, Look, Luck, alone_in, judge_best, keep_plan, register_look
+from agents.searching.study import (
     PrunerName,
     ask,
     find_optuna,
@@ -34,9 +33,10 @@ from agents.study import (
     runs_number,
     values_of,
 )  # fmt: skip
-from agents.train import TrainingRun
-from agents.training_log import DivergedError
+from agents.training.run import TrainingRun
+from agents.training.training_log import DivergedError
 from agents.trials import Scope, checkpoint_hash, configuration_hash, trials_of
+from agents.walking.cells import RUINED, Cell, StoppedError, cell_recording, covering, play_cell, score_checkpoint
 from rl_trader.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from agents.fields import parse_value
-from agents.search_space import Range, SearchSpace
+from agents.searching.search_space import Range, SearchSpace
 from rl_trader.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.cells import Cell, play_cell, score_checkpoint, score_results
 from agents.config import MarketConfig, TrainConfig
 from agents.markets import load_market, parse_period, under_other_funding
 from agents.run_folder import RunFolder, read_json, write_json
 from agents.supervised import fit_baseline
+from agents.walking.cells import Cell, play_cell, score_checkpoint, score_results
 from rl_trader.backtest import backtest_policy
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.errors import CheckpointError

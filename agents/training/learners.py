@@ -13,8 +13,8 @@ from agents.config import DQNConfig, PPOConfig, TrainConfig
 from agents.fast_dqn.dqn import FastDQN
 from agents.fast_ppo.loss import WORTH_A_THREAD
 from agents.fast_ppo.ppo import FastPPO
-from agents.holding import teach_holding
-from agents.sb3_env import TradingVecEnv
+from agents.training.holding import teach_holding
+from agents.training.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": FastDQN}

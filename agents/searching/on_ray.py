@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from agents.cells import SCORE_FILE, Cell, cell_recording, play_cell
-from agents.interruption import TrainingInterruptedError
 from agents.markets import Recording
 from agents.run_folder import read_json
+from agents.training.interruption import TrainingInterruptedError
+from agents.walking.cells import SCORE_FILE, Cell, cell_recording, play_cell
 from rl_trader.errors import CheckpointError, ConfigError, RlTraderError
 
 LOCAL: Final = "local"

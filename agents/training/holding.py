@@ -14,7 +14,7 @@ from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
-from agents.sb3_env import TradingVecEnv
+from agents.training.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
 
 EXPOSURE: Final = "exposure"  # the account feature that a target is to be equal to

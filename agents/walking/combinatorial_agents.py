@@ -13,14 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.cells import finished_run
-from agents.combinatorial import Combinatorial, before_test, chained, only_in, plan_combinations, whole_days
 from agents.config import TrainConfig
 from agents.markets import Recording, load_recording
 from agents.pool import run_tasks
 from agents.run_folder import read_json, write_json
-from agents.searches import alone_in, keep_plan
+from agents.searching.searches import alone_in, keep_plan
 from agents.trials import Scope, Trial, configuration_hash, register
+from agents.walking.cells import finished_run
+from agents.walking.combinatorial import Combinatorial, before_test, chained, only_in, plan_combinations, whole_days
 from rl_trader.backtest import backtest_policy
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.checkpoint import Checkpoint

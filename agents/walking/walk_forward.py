@@ -13,9 +13,22 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.cells import score_checkpoint
 from agents.config import MarketConfig, TrainConfig
-from agents.fold_tests import (
+from agents.markets import OTHER_FUNDING, load_market, parse_period
+from agents.pool import run_tasks
+from agents.run_folder import RunFolder, read_json, write_json
+from agents.searching.searches import alone_in, keep_plan
+from agents.trials import (
+    WALK_FORWARD_FILE,
+    Scope,
+    Trial,
+    configuration_hash,
+    count_trials,
+    overfitting_of,
+    register,
+)
+from agents.walking.cells import score_checkpoint
+from agents.walking.fold_tests import (
     AGENT,
     FoldTest,
     Tested,
@@ -25,19 +38,6 @@ from agents.fold_tests import (
     play_fold_test,
     stresses_of,
     tested_alone,
-)
-from agents.markets import OTHER_FUNDING, load_market, parse_period
-from agents.pool import run_tasks
-from agents.run_folder import RunFolder, read_json, write_json
-from agents.searches import alone_in, keep_plan
-from agents.trials import (
-    WALK_FORWARD_FILE,
-    Scope,
-    Trial,
-    configuration_hash,
-    count_trials,
-    overfitting_of,
-    register,
 )
 from rl_trader.bars import MS_PER_DAY
 from rl_trader.checkpoint import Checkpoint

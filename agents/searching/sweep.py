@@ -16,13 +16,13 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from agents.cells import Cell
 from agents.config import MarketConfig, TrainConfig
 from agents.fields import configured, parse_value, search_field, value_words
 from agents.run_folder import RunFolder, write_json
-from agents.searches import Look, Luck, alone_in, judge_best, keep_plan, label_of, register_look
+from agents.searching.searches import Look, Luck, alone_in, judge_best, keep_plan, label_of, register_look
 from agents.trials import Scope, Trial, checkpoint_hash, configuration_hash
-from agents.walk_forward import WalkForwardConfig, make_plan
+from agents.walking.cells import Cell
+from agents.walking.walk_forward import WalkForwardConfig, make_plan
 from rl_trader.errors import CheckpointError, ConfigError
 from rl_trader.observed_market import schema_warmup
 from rl_trader.statistics.seeds import interquartile_mean, seeds_interval

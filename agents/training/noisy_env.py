@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from agents.sb3_env import Correct, TradingVecEnv, as_they_are
+from agents.training.sb3_env import Correct, TradingVecEnv, as_they_are
 from envs.vector_env import TradingVectorEnv
 
 LIMIT: Final = np.float32(10.0)  # of the observation space

@@ -21,7 +21,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from agents.fast_dqn.buffer import RingReplayBuffer
-from agents.sb3_env import TradingVecEnv
+from agents.training.sb3_env import TradingVecEnv
 from rl_trader.errors import CheckpointError
 
 MODEL_FILE: Final = "model.zip"
