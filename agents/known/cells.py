@@ -66,8 +66,9 @@ PPO_CONTINUOUS: Final = replace(
 )
 """Of markets without levels: with a spread of actions, the trades of the coming bars are noise that a long advantage
 would add up."""
-LONGER: Final = {"K2-2": 10_000_000}
-"""Bars of rows that pay least."""
+PPO_SLOW: Final = replace(PPO, gamma=0.998, hold_probability=0.96)
+SLOW: Final = ("K2-2",)
+"""Rows in which a position pays for itself after more than a hundred bars."""
 RECURRENT: Final = PPOConfig(
     total_timesteps=1_000_000,
     num_envs=64,
@@ -76,7 +77,14 @@ RECURRENT: Final = PPOConfig(
     learning_rate=1e-3,
     net_arch=(32, 32),
 )
-DQN: Final = DQNConfig(total_timesteps=1_000_000, num_envs=64, gamma=0.98, net_arch=(32, 32), learning_rate=1e-3)
+DQN: Final = DQNConfig(
+    total_timesteps=1_000_000,
+    num_envs=64,
+    gamma=0.995,
+    net_arch=(32, 32),
+    learning_rate=1e-3,
+    target_update_interval=100,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +188,9 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
 def _ppo_config(cell: Cell) -> PPOConfig:
     if cell.algo == "recurrent":
         return RECURRENT
-    config = PPO if ROWS[cell.row].trading.levels else PPO_CONTINUOUS
-    return replace(config, total_timesteps=LONGER.get(cell.row, config.total_timesteps))
+    if cell.row in SLOW:
+        return PPO_SLOW
+    return PPO if ROWS[cell.row].trading.levels else PPO_CONTINUOUS
 
 
 def play_cell(cell: Cell, runs: Path) -> CellScore:
