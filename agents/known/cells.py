@@ -62,6 +62,7 @@ PPO_CONTINUOUS: Final = replace(
     gamma=0.98,
     gae_lambda=0.5,
     ent_coef=0.0,
+    log_std_init=-1.5,
     hold_probability=0.0,
 )
 """Of markets without levels: with a spread of actions, the trades of the coming bars are noise that a long advantage
