@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from agents.config import DISCRETE, DQNConfig, MarketConfig, PPOConfig, TrainConfig
+from agents.config import DISCRETE, SECTIONS, DQNConfig, MarketConfig, PPOConfig, TrainConfig
 from agents.known.optimum import optimum_share, share_of
 from agents.known.policy_map import draw_policy_map
 from agents.known.rollouts import best_decisions, policy_decisions, roll_out
@@ -222,9 +222,13 @@ def play_cell(cell: Cell, runs: Path) -> CellScore:
 
 
 def _check_settings(folder: Path, config: TrainConfig) -> None:
-    """Refuse a run of other settings; the reward scale is fitted when it begins."""
+    """Refuse a run of other settings; what another algorithm is trained with does not matter.
+
+    The reward scale is fitted when a run begins.
+    """
     kept = RunFolder.open(folder).config()
-    if replace(kept, env=replace(kept.env, reward_scale=None), runs=config.runs) != config:
+    others = {section: getattr(config, section) for section in SECTIONS if section != config.section}
+    if replace(kept, env=replace(kept.env, reward_scale=None), runs=config.runs, **others) != config:
         raise ConfigError(f"{folder} was made with other settings; remove it, or give another folder with --runs")
 
 
