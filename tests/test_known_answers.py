@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
+from agents.known import cells
 from agents.known.cells import Cell, cell_config, play_cell, score_checkpoint
 from agents.known.optimum import optimum_share
 from agents.known.rollouts import best_decisions, policy_decisions, roll_out
@@ -369,12 +370,13 @@ def test_the_command_scores_a_row_writes_its_table_and_does_nothing_twice(
     assert "was made with other settings; remove it" in refused.err
 
 
-def test_a_cell_that_was_stopped_goes_on(tmp_path: Path) -> None:
+def test_a_cell_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = Cell(row="K1-1", algo="ppo", seed=3, steps=70_000)
     run = new_run(cell_config(cell, tmp_path), cell.row)
     run.model.learn(32_768)
     run.save_state()
     run.log.close()
+    monkeypatch.setattr(cells, "DQN", replace(cells.DQN, gamma=0.5))  # which PPO is not trained with
     score = play_cell(cell, tmp_path)
     assert score.steps >= 70_000
     assert RunFolder.open(tmp_path / cell.name).checkpoint("last").facts["timesteps"] == score.steps
