@@ -62,14 +62,18 @@ PPO_CONTINUOUS: Final = replace(
     gamma=0.98,
     gae_lambda=0.5,
     ent_coef=0.0,
-    log_std_init=-1.5,
     hold_probability=0.0,
 )
 """Of markets without levels: with a spread of actions, the trades of the coming bars are noise that a long advantage
 would add up."""
-PPO_SLOW: Final = replace(PPO, gamma=0.998, hold_probability=0.96)
-SLOW: Final = ("K2-2",)
-"""Rows in which a position pays for itself after more than a hundred bars."""
+OTHER_PPO: Final = {
+    # A position pays for itself after more than a hundred bars.
+    "K2-2": replace(PPO, total_timesteps=8_000_000, gamma=0.999, ent_coef=0.02, hold_probability=0.98),
+    # A trade of twice the size costs four times as much: so does a wide spread.
+    "K4-1": replace(PPO_CONTINUOUS, log_std_init=-1.5),
+    "K4-2": replace(PPO_CONTINUOUS, log_std_init=-1.5),
+}
+"""Of rows that need settings of their own."""
 RECURRENT: Final = PPOConfig(
     total_timesteps=1_000_000,
     num_envs=64,
@@ -189,9 +193,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
 def _ppo_config(cell: Cell) -> PPOConfig:
     if cell.algo == "recurrent":
         return RECURRENT
-    if cell.row in SLOW:
-        return PPO_SLOW
-    return PPO if ROWS[cell.row].trading.levels else PPO_CONTINUOUS
+    return OTHER_PPO.get(cell.row, PPO if ROWS[cell.row].trading.levels else PPO_CONTINUOUS)
 
 
 def play_cell(cell: Cell, runs: Path) -> CellScore:
