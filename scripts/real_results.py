@@ -17,7 +17,7 @@ def _parser() -> Parser:
     parser.add_argument("--workers", type=int, default=1, help="trainings at the same time (default: 1)")
     parser.add_argument("--markets", nargs="+", metavar="M", help="btcusdt-30m, ethusdt-30m, majors-4h (default: all)")
     parser.add_argument("--ppo-steps", type=int, default=1_500_000, help="bars of a PPO training (default: 1,500,000)")
-    parser.add_argument("--dqn-steps", type=int, default=1_000_000, help="bars of a DQN training (default: 1,000,000)")
+    parser.add_argument("--dqn-steps", type=int, default=400_000, help="bars of a DQN training (default: 400,000)")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help=f"folder of the result files (default: {RESULTS})"
     )
