@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from agents.config import TrainConfig
 from agents.markets import load_market, parse_period
-from agents.run_folder import RunFolder
+from agents.run_folder import RunFolder, check_folder_name
 from rl_trader.backtest import backtest_policy
 from rl_trader.checkpoint import Checkpoint
 from rl_trader.decision import ActionMap
@@ -56,8 +56,7 @@ def make_ensemble(
         ConfigError: If the runs cannot decide together, or the folder exists or cannot be made.
         RlTraderError: If a run is damaged, or its data are not there.
     """
-    if Path(name).name != name or name in (".", ".."):
-        raise ConfigError(f"name must be a plain folder name, was {name!r}; change --name")
+    check_folder_name(name)
     if not (is_number(shrink) and 0.0 <= shrink <= 1.0):
         raise ConfigError(f"--shrink must be a fraction from 0 to 1, was {shrink}; change it")
     members = _members(paths, which)

@@ -22,6 +22,16 @@ ABOUT_FILE: Final = "about.json"
 INDEX_FILE: Final = "index.json"
 
 
+def check_folder_name(name: str) -> None:
+    """Refuse a name that would lie elsewhere than in the folder of runs.
+
+    Raises:
+        ConfigError: If it is not the name of one folder.
+    """
+    if Path(name).name != name or name in (".", ".."):
+        raise ConfigError(f"name must be a plain folder name, was {name!r}; change it")
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of one run."""

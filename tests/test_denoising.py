@@ -128,6 +128,13 @@ def test_orders_that_fill_within_a_bar_are_refused(field: str, tmp_path: Path) -
         new_run(replace(config, env=replace(config.env, trading=trading)), "demo")
 
 
+@pytest.mark.parametrize("reward", ["differential_sharpe", "drawdown_penalised"])
+def test_a_reward_that_is_no_return_is_refused(reward: str, tmp_path: Path) -> None:
+    config = denoising_config(tmp_path)
+    with pytest.raises(ConfigError, match=f"and env.reward is {reward}; choose one of them"):
+        new_run(replace(config, env=replace(config.env, reward=reward)), "demo")
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_a_run_trains_on_rewards_without_the_surprise(noise: float, tmp_path: Path) -> None:
     config = cell_config(Cell(row="K2-2", algo="ppo", seed=0), tmp_path)

@@ -51,9 +51,8 @@ SB3_TAGS = {"train/loss", "train/value_loss", "train/approx_kl", "time/fps"}
 def tiny_config(runs: Path, name: str) -> TrainConfig:
     """Return four updates of 1,024 bars."""
     sizes = PPOConfig(total_timesteps=TOTAL, num_envs=16, n_steps=64, batch_size=256, n_epochs=1, net_arch=(8,))
-    ppo = replace(
-        sizes, activation="tanh", hold_probability=0.0
-    )  # so short a training would still hold, and never trade
+    # So short a training would still hold, and never trade.
+    ppo = replace(sizes, activation="tanh", hold_probability=0.0)
     return replace(DEMO, ppo=ppo, runs=runs, name=name, evaluations=2, device="cpu")
 
 

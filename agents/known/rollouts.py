@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.training.denoising import held_exposure
 from envs import ENV_ID
 from rl_trader.config import EpisodeConfig
 from rl_trader.known_answers.markets import KnownMarket
@@ -147,7 +148,7 @@ class _Tally:
     def add(self, rewards: Floats, info: dict[str, NDArray[Any]]) -> None:
         bars = self._series.market.bars[info["bar"]]
         returned = bars["close"] / bars["open"] - 1.0
-        held = info["exposure"] / (1.0 + returned - info["exposure"] * returned)  # after the order, before the bar
+        held = held_exposure(info["exposure"], returned)
         corrected = rewards - held * self._series.surprise[info["bar"]]
         np.add.at(self._sums, bars["segment"], corrected)
         np.add.at(self._counts, bars["segment"], 1.0)

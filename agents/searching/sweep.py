@@ -18,7 +18,7 @@ import numpy as np
 
 from agents.config import MarketConfig, TrainConfig
 from agents.fields import configured, parse_value, search_field, value_words
-from agents.run_folder import RunFolder, write_json
+from agents.run_folder import RunFolder, check_folder_name, write_json
 from agents.searching.searches import Look, Luck, alone_in, judge_best, keep_plan, label_of, register_look
 from agents.trials import Scope, Trial, checkpoint_hash, configuration_hash
 from agents.walking.cells import Cell
@@ -188,8 +188,7 @@ def run_sweep(config: TrainConfig, sweep: SweepConfig, name: str, play: Play, re
         RlTraderError: If configuration, data or folder cannot be used.
         TrainingInterruptedError: If Ctrl-C was pressed; the same call goes on.
     """
-    if Path(name).name != name or name in (".", ".."):
-        raise ConfigError(f"name must be a plain folder name, was {name!r}; change it")
+    check_folder_name(name)
     cells = cells_of(config, sweep, name)
     folder = config.runs / name
     with alone_in(folder):

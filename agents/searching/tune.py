@@ -18,7 +18,7 @@ import numpy as np
 from agents.config import TrainConfig
 from agents.fields import command_words, configured, parse_value, value_words
 from agents.pool import run_tasks
-from agents.run_folder import RunFolder, read_json, write_json
+from agents.run_folder import RunFolder, check_folder_name, read_json, write_json
 from agents.searching.search_space import SearchSpace, space_from_json, space_json
 from agents.searching.searches import PLAN_FILE, Look, Luck, alone_in, judge_best, keep_plan, register_look
 from agents.searching.study import (
@@ -150,8 +150,7 @@ def run_study(config: TrainConfig, tune: TuneConfig, name: str, workers: int, re
         RlTraderError: If configuration, data or folder cannot be used.
         TrainingInterruptedError: If Ctrl-C was pressed; the same call goes on.
     """
-    if Path(name).name != name or name in (".", ".."):
-        raise ConfigError(f"the study's name must be a plain folder name, was {name!r}; change it")
+    check_folder_name(name)
     find_optuna()
     folder = config.runs / STUDIES_FOLDER / name
     with alone_in(folder):

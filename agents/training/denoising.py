@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_trader.config import TradingConfig
+from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
@@ -24,15 +24,22 @@ from rl_trader.observed_market import ObservedMarket
 Floats = NDArray[np.float64]
 
 CHUNK_BARS: Final = 65_536  # that are looked at together
+RETURNS: Final = ("log_return", "simple_return")  # rewards that an exposure's return is a part of
 
 
-def check_held_through_bars(trading: TradingConfig) -> None:
-    """Refuse orders that may fill within a bar, since the exposure that was held over it is then not one number.
+def check_denoisable(env: EnvConfig) -> None:
+    """Refuse an environment whose rewards are not the return of one exposure over the bar.
 
     Raises:
-        ConfigError: If the account has a stop, a take-profit or resting entries.
+        ConfigError: If the reward is no return, or the account has a stop, a take-profit or resting entries.
     """
-    resting = [name for name in ("stop_loss", "take_profit", "limit_distance") if getattr(trading, name) is not None]
+    if env.reward not in RETURNS:
+        raise ConfigError(
+            f"market.denoise_rewards needs a reward that is a return, {' or '.join(RETURNS)}, and env.reward is"
+            f" {env.reward}; choose one of them, or leave denoise_rewards out"
+        )
+    orders = ("stop_loss", "take_profit", "limit_distance")
+    resting = [name for name in orders if getattr(env.trading, name) is not None]
     if resting:
         raise ConfigError(
             f"market.denoise_rewards needs positions that are held through the bar, and env.trading.{resting[0]} may"
@@ -40,8 +47,21 @@ def check_held_through_bars(trading: TradingConfig) -> None:
         )
 
 
+def held_exposure(exposure: Floats, returned: Floats) -> Floats:
+    """Return the exposures (num_accounts,) after the order and before the bar's move.
+
+    Args:
+        exposure: (num_accounts,) after the move, signed notional over margin balance.
+        returned: (num_accounts,) relative change of the price over the bar.
+    """
+    return exposure / (1.0 + returned - exposure * returned)
+
+
 class RewardDenoiser:
-    """Takes the surprise of a bar's return, times the exposure held, off the rewards."""
+    """Takes the surprise of a bar's return, times the exposure held, off the rewards.
+
+    An account that was liquidated holds nothing at the bar's end: the reward of that bar is left as it is.
+    """
 
     def __init__(self, observed: ObservedMarket, period: Period, reward_scale: float) -> None:
         """Fit the forecast.
@@ -69,9 +89,7 @@ class RewardDenoiser:
             outcomes: (num_accounts,) of ``OUTCOME_DTYPE``.
         """
         bar, exposure = outcomes["bar"], outcomes["exposure"]
-        returned = self._returned[bar]
-        held = exposure / (1.0 + returned - exposure * returned)  # after the order, before the bar's move
-        rewards -= held * self._surprise[bar] / self._reward_scale
+        rewards -= held_exposure(exposure, self._returned[bar]) * self._surprise[bar] / self._reward_scale
 
 
 def _decision_bars(observed: ObservedMarket, period: Period) -> NDArray[np.int64]:

@@ -17,8 +17,8 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from agents.config import TrainConfig
 from agents.markets import Recording, data_files, load_recording, parse_period
-from agents.run_folder import RunFolder
-from agents.training.denoising import RewardDenoiser, check_held_through_bars
+from agents.run_folder import RunFolder, check_folder_name
+from agents.training.denoising import RewardDenoiser, check_denoisable
 from agents.training.export import export_policy
 from agents.training.interruption import TrainingInterruptedError, interruptible
 from agents.training.learners import choose_threads, find_algorithm, find_device, make_model, step_threads
@@ -249,7 +249,7 @@ def _sb3_env(config: TrainConfig, env: TradingVectorEnv, trained: ObservedMarket
     """Return the environment as the learner sees it: through noise, with corrected rewards, or as it is."""
     correct: Correct = as_they_are
     if config.market.denoise_rewards:
-        check_held_through_bars(config.env.trading)
+        check_denoisable(config.env)
         correct = RewardDenoiser(trained, period, config.env.reward_scale or 1.0)
     noise = config.market.feature_noise
     return NoisyVecEnv(env, noise, config.seed, correct) if noise else TradingVecEnv(env, correct)
@@ -271,8 +271,7 @@ def new_run(config: TrainConfig, preset: str) -> TrainingRun:
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = config.name or f"{preset}-{config.algo}-{config.seed}-{stamp}"
-    if Path(name).name != name or name in (".", ".."):
-        raise ConfigError(f"name must be a plain folder name, was {name!r}")
+    check_folder_name(name)
     return TrainingRun(replace(config, name=name), config.runs / name, is_new=True)
 
 
