@@ -12,6 +12,7 @@ import pytest
 
 from rl_trader.download import Request, download
 from rl_trader.download.archive import Kind, Series
+from rl_trader.download.client import all_of
 from rl_trader.download.job import Summary
 from rl_trader.download.recent import RestClient
 from rl_trader.errors import ConfigError, DownloadError
@@ -398,3 +399,47 @@ def test_a_request_that_makes_no_sense_is_refused(changes: dict[str, Any], sente
     }
     with pytest.raises(ConfigError, match=sentence):
         Request(**(request | changes))
+
+
+# ---- Work side by side
+
+
+async def _fail() -> None:
+    raise DownloadError("no")
+
+
+def test_the_first_error_of_work_side_by_side_ends_the_rest_and_is_raised() -> None:
+    ended = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def run() -> None:
+        with pytest.raises(DownloadError, match="no"):
+            await all_of([wait(), _fail()])
+
+    asyncio.run(run())
+    assert ended == [True]
+
+
+def test_who_is_cancelled_while_others_end_after_an_error_is_not_told_the_error_but_ends() -> None:
+    ending = asyncio.Event()
+
+    async def end_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0.01)
+
+    async def run() -> None:
+        task = asyncio.create_task(all_of([end_slowly(), _fail()]))
+        await ending.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())

@@ -104,13 +104,20 @@ class ArchiveClient:
 
 
 async def all_of(work: Iterable[Coroutine[object, object, T]]) -> list[T]:
-    """Return the results of coroutines run side by side; the first error cancels the others and is raised."""
+    """Return the results of coroutines run side by side; the first error cancels the others and is raised.
+
+    Who is cancelled while the others end after an error is cancelled, where a task group of Python before 3.13 would
+    raise the error: somebody who goes on after errors would never end.
+    """
+    tasks = [asyncio.ensure_future(one) for one in work]
+    if not tasks:
+        return []
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except BaseExceptionGroup as errors:
-        first: BaseException = errors
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    if errors := [error for task in tasks if task in done and (error := task.exception()) is not None]:
+        raise errors[0]
     return [task.result() for task in tasks]
