@@ -4,26 +4,13 @@ Every variant, row and seed is a run of its own, next to those of ``scripts.know
 rows and seeds are those of the variant ``chosen``: what is done is not done again, and what was interrupted goes on.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from scripts._cli import EXIT_INTERRUPTED, Parser, run
-
-if TYPE_CHECKING:
-    from agents.known.cells import Cell, CellScore
+from scripts._cli import Parser, interrupted, run
+from scripts._known_cells import known_parser, play
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="scripts.ablation", description=__doc__)
+    parser = known_parser("scripts.ablation", __doc__, markets="K0-1 K1-2 K2-1 K3-4", seeds=3)
     parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="what is changed (default: all)")
-    parser.add_argument(
-        "--markets", nargs="+", default=[], metavar="K1-2", help="rows or markets (default: K0-1 K1-2 K2-1 K3-4)"
-    )
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of every variant and row (default: 3)")
-    parser.add_argument("--steps", type=int, help="bars played in a training (default: the row's own)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/known_answers"), help="folder of the runs")
-    parser.add_argument("--workers", type=int, default=1, help="trainings at the same time (default: 1)")
-    parser.add_argument("--page", type=Path, help="page whose ablation table is replaced")
     return parser
 
 
@@ -37,23 +24,14 @@ def main() -> int:
 
     cells = ablation_cells(arguments.variants, arguments.markets, arguments.seeds, arguments.steps)
     try:
-        scores = _play(cells, arguments.runs, arguments.workers)
+        scores = play(cells, arguments)
     except TrainingInterruptedError:
-        print("interrupted; the same command goes on")
-        return EXIT_INTERRUPTED
+        return interrupted()
     table = ablation_table(cells, scores)
     if arguments.page is not None:
         write_into_page(arguments.page, table, ABLATION)
     print(table)
     return 0
-
-
-def _play(cells: "list[Cell]", runs: Path, workers: int) -> "list[CellScore]":
-    from tqdm import tqdm
-
-    from agents.known.cells import play_cells
-
-    return list(tqdm(play_cells(cells, runs, workers), total=len(cells), unit="training"))
 
 
 if __name__ == "__main__":

@@ -6,29 +6,18 @@ again, and what was interrupted goes on.
 """
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scripts._cli import EXIT_INTERRUPTED, Parser, run, wide_console
-
-if TYPE_CHECKING:
-    from agents.known.cells import Cell, CellScore
+from scripts._cli import Parser, interrupted, run, wide_console
+from scripts._known_cells import known_parser, play
 
 ALGORITHMS = ("ppo", "dqn", "qrdqn", "recurrent")
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="scripts.known_answers", description=__doc__)
-    parser.add_argument(
-        "--markets", nargs="+", default=[], metavar="K1", help="markets, or rows as K1-2 (default: all)"
-    )
+    parser = known_parser("scripts.known_answers", __doc__, markets="all", seeds=5)
     parser.add_argument("--algo", choices=ALGORITHMS, default="ppo", help="learning algorithm (default: ppo)")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings of every row (default: 5)")
-    parser.add_argument("--steps", type=int, help="bars played in a training (default: the row's own)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/known_answers"), help="folder of the runs")
-    parser.add_argument("--workers", type=int, default=1, help="trainings at the same time (default: 1)")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON and nothing else")
-    parser.add_argument("--page", type=Path, help="page whose table of scores is replaced")
     return parser
 
 
@@ -42,10 +31,9 @@ def main() -> int:
 
     cells = cells_of(arguments.markets, arguments.algo, arguments.seeds, arguments.steps)
     try:
-        scores = _play(cells, arguments.runs, arguments.workers, is_quiet=arguments.json)
+        scores = play(cells, arguments, is_quiet=arguments.json)
     except TrainingInterruptedError:
-        print("interrupted; the same command goes on")
-        return EXIT_INTERRUPTED
+        return interrupted()
     rows = summaries(scores)
     if arguments.page is not None:
         write_into_page(arguments.page, markdown(rows), score_marks(arguments.algo))
@@ -55,25 +43,6 @@ def main() -> int:
         _print_table(rows)
         print(f"runs: {arguments.runs} (each with policy_map.png; tensorboard --logdir {arguments.runs})")
     return 0
-
-
-def _play(cells: "list[Cell]", runs: Path, workers: int, *, is_quiet: bool) -> "list[CellScore]":
-    from tqdm import tqdm
-
-    from agents.known.cells import play_cells
-
-    playing = play_cells(cells, runs, workers)
-    scores = []
-    with tqdm(total=len(cells), unit="training", disable=is_quiet) as bar:
-        for score in playing:
-            bar.set_postfix_str(f"{score.row} seed {score.seed}: {_share(score)}")
-            bar.update()
-            scores.append(score)
-    return scores
-
-
-def _share(score: "CellScore") -> str:
-    return "flat is best" if score.percent is None else f"{score.percent:.1f} %"
 
 
 def _print_table(rows: "list[dict[str, Any]]") -> None:
