@@ -56,7 +56,7 @@ class ReplayCore:
         self.simulator = Simulator(observed, config.trading, config.episode, period, num_envs, num_threads=num_threads)
         self.action_map: ActionMap = ActionMap(levels=config.trading.levels)
         self._write_rewards = reward_kernel(config.reward)
-        self._reward_scale = float(config.reward_scale or 1.0)
+        self._reward_terms = float(config.trading.initial_balance), float(config.reward_scale or 1.0)
         self._reward_states = np.zeros((num_envs, NUM_REWARD_STATES))
 
     @property
@@ -114,9 +114,7 @@ class ReplayCore:
     ) -> bool:
         """Do as ``step`` does, with target positions."""
         has_ended = self.simulator.step(targets, observations)
-        initial_balance = self.config.trading.initial_balance
-        self._write_rewards(self.simulator.outcomes, initial_balance, self._reward_states, rewards)
-        rewards /= self._reward_scale
+        self._write_rewards(self.simulator.outcomes, *self._reward_terms, self._reward_states, rewards)
         return has_ended
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -107,16 +107,16 @@ def find_reward(name: str) -> RewardFunction:
     return cast(RewardFunction, function)
 
 
-WriteRewards = Callable[[NDArray[np.void], float, NDArray[np.float64], NDArray[np.float64]], None]
+WriteRewards = Callable[[NDArray[np.void], float, float, NDArray[np.float64], NDArray[np.float64]], None]
 
 
 @lru_cache(maxsize=16)
 def reward_kernel(name: str) -> WriteRewards:
     """Return the compiled loop of a reward over all accounts.
 
-    The loop takes the outcomes (num_accounts,) of ``OUTCOME_DTYPE``, the initial balance in USDT, the states
-    (num_accounts, 3) that it keeps (the reward's two numbers and the exposure of the mark before) and the rewards
-    (num_accounts,) that it writes.
+    The loop takes the outcomes (num_accounts,) of ``OUTCOME_DTYPE``, the initial balance in USDT, the scale by which
+    rewards are divided, the states (num_accounts, 3) that it keeps (the reward's two numbers and the exposure of the
+    mark before) and the rewards (num_accounts,) that it writes.
 
     Raises:
         ConfigError: If the reward is unknown or cannot be compiled.
@@ -128,6 +128,7 @@ def reward_kernel(name: str) -> WriteRewards:
     def write_rewards(
         outcomes: NDArray[np.void],
         initial_balance: float,
+        scale: float,
         states: NDArray[np.float64],
         rewards: NDArray[np.float64],
     ) -> None:
@@ -136,7 +137,8 @@ def reward_kernel(name: str) -> WriteRewards:
             outcome = outcomes[i]
             before = Mark(max(outcome.margin_balance_before, least), states[i, 2])
             after = Mark(max(outcome.margin_balance, least), outcome.exposure)
-            state, rewards[i] = reward(RewardState(states[i, 0], states[i, 1]), before, after)
+            state, unscaled = reward(RewardState(states[i, 0], states[i, 1]), before, after)
+            rewards[i] = unscaled / scale
             if outcome.terminated or outcome.truncated:
                 states[i, 0] = states[i, 1] = states[i, 2] = 0.0
             else:
@@ -145,14 +147,15 @@ def reward_kernel(name: str) -> WriteRewards:
     def checked(
         outcomes: NDArray[np.void],
         initial_balance: float,
+        scale: float,
         states: NDArray[np.float64],
         rewards: NDArray[np.float64],
     ) -> None:
-        write_known(records(outcomes), float(initial_balance), states, rewards)
+        write_known(records(outcomes), initial_balance, scale, states, rewards)
 
     def compiled() -> WriteRewards:
         """Return the loop, compiled without an account: before a run begins and not at its first step."""
-        nothing = (records(np.zeros(0, OUTCOME_DTYPE)), 1.0, np.zeros((0, 3)), np.zeros(0))
+        nothing = (records(np.zeros(0, OUTCOME_DTYPE)), 1.0, 1.0, np.zeros((0, 3)), np.zeros(0))
         try:
             write_rewards(*nothing)
         except UNCOMPILED as error:

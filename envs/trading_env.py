@@ -9,7 +9,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from envs.rendering import History
-from envs.replay_env import INFO_FIELDS, ReplayCore
+from envs.replay_env import ReplayCore
 from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.features import resolve_features
@@ -135,15 +135,14 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         """
         if not self._is_running:
             raise ResetNeeded("an episode must be begun by reset before step, and has not or has ended; call reset")
-        self.core.play(self._target(action), self._observations, self._rewards)
-        outcome = self.core.simulator.outcomes[0]
-        *values, terminated, truncated = outcome.item()
+        core = self.core
+        core.play(self._target(action), self._observations, self._rewards)
+        outcomes = core.simulator.outcomes
+        info, terminated, truncated = _told(*outcomes.tolist()[0])
         self._is_running = not (terminated or truncated)
-        info: dict[str, Any] = dict(zip(INFO_FIELDS, values, strict=True))
-        info["event_names"] = list(_event_names(info["events"]))
         if self._history is not None:
-            self._history.add(outcome)
-        return self._observations[0].copy(), float(self._rewards[0]), terminated, truncated, info
+            self._history.add(outcomes[0])
+        return self._observations[0].copy(), self._rewards.item(), terminated, truncated, info
 
     def _target(self, action: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as in Gymnasium
         """Return the target (1,) of an action; the ordinary one, a level's index, is looked up without an array."""
@@ -158,6 +157,45 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         if self._history is None:
             raise ConfigError("rendering was not asked for; make the environment with render_mode ansi or rgb_array")
         return self._history.line() if self.render_mode == "ansi" else self._history.picture()
+
+
+def _told(  # written out: zipping names costs twice as much, in every step
+    margin_balance_before: float,
+    margin_balance: float,
+    price_pnl: float,
+    fees: float,
+    slippage: float,
+    funding: float,
+    liquidation: float,
+    insurance: float,
+    realized_pnl: float,
+    traded_notional: float,
+    exposure: float,
+    bar: int,
+    symbol: int,
+    events: int,
+    terminated: bool,
+    truncated: bool,
+) -> tuple[dict[str, Any], bool, bool]:
+    """Return an outcome, its fields in the order of ``OUTCOME_DTYPE``, as ``info``, and how the episode has ended."""
+    info: dict[str, Any] = {
+        "margin_balance_before": margin_balance_before,
+        "margin_balance": margin_balance,
+        "price_pnl": price_pnl,
+        "fees": fees,
+        "slippage": slippage,
+        "funding": funding,
+        "liquidation": liquidation,
+        "insurance": insurance,
+        "realized_pnl": realized_pnl,
+        "traded_notional": traded_notional,
+        "exposure": exposure,
+        "bar": bar,
+        "symbol": symbol,
+        "events": events,
+        "event_names": list(_event_names(events)),
+    }
+    return info, terminated, truncated
 
 
 @lru_cache(maxsize=256)

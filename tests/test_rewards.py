@@ -38,7 +38,7 @@ def rewards_of(name: str, balances: list[float], exposures: list[float] | None =
         outcomes["terminated"] = ends[i : i + 1] == "t"
         outcomes["truncated"] = ends[i : i + 1] == "c"
         rewards: NDArray[np.float64] = np.zeros(1)
-        write(outcomes, INITIAL, states, rewards)
+        write(outcomes, INITIAL, 1.0, states, rewards)
         found.append(float(rewards[0]))
     return found
 
