@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from agents.training.interruption import TrainingInterruptedError
 from rl_trader.errors import ConfigError
+from rl_trader.processors import share_processors
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,9 +53,10 @@ def interrupt_if_asked() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def _begin(stop: Event) -> None:
+def _begin(stop: Event, num_workers: int) -> None:
     """Prepare a worker process."""
     os.setpgrp()
+    share_processors(num_workers)
     _stop[:] = [stop]
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -80,7 +82,9 @@ class _Pool(Generic[T, R]):
         self._num_losses = 0
 
     def _new_executor(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._workers, self._context, initializer=_begin, initargs=(self._stop,))
+        return ProcessPoolExecutor(
+            self._workers, self._context, initializer=_begin, initargs=(self._stop, self._workers)
+        )
 
     def run(self, tasks: Iterator[T]) -> Iterator[tuple[T, R]]:
         """Yield as ``run_tasks`` does."""

@@ -97,7 +97,9 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         self.action_space = self.core.action_space
         self._action_shape = (1, *(self.action_space.shape or ()))
         self.render_mode = render_mode
+        self._levels = self.core.action_map.levels
         self._observations = self.core.simulator.new_observations()
+        self._observation = self._observations[0]
         self._rewards = np.zeros(1)
         self._targets = np.zeros(1)
         self._is_seeded = False
@@ -125,7 +127,7 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         self.core.reset(keys, self._observations)
         if self._history is not None:
             self._history.begin(self.core.simulator.states[0])
-        return self._observations[0].copy(), {}
+        return self._observation.copy(), {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:  # noqa: ANN401 - as in Gymnasium
         """Play one bar.
@@ -142,13 +144,12 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         self._is_running = not (terminated or truncated)
         if self._history is not None:
             self._history.add(outcomes[0])
-        return self._observations[0].copy(), self._rewards.item(), terminated, truncated, info
+        return self._observation.copy(), self._rewards.item(), terminated, truncated, info
 
     def _target(self, action: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as in Gymnasium
         """Return the target (1,) of an action; the ordinary one, a level's index, is looked up without an array."""
-        levels = self.core.action_map.levels
-        if (type(action) is int or isinstance(action, np.integer)) and 0 <= action < len(levels):
-            self._targets[0] = levels[action]
+        if (type(action) is int or isinstance(action, np.integer)) and 0 <= action < len(self._levels):
+            self._targets[0] = self._levels[action]
             return self._targets
         return self.core.targets(np.asarray(action).reshape(self._action_shape))
 

@@ -6,7 +6,6 @@ Times in milliseconds unless a name says otherwise.
 
 import importlib
 import json
-import os
 import platform
 import re
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
+
+from rl_trader.processors import processors
 
 DISTRIBUTION: Final = "rl-trader"
 PING_TIMEOUT_S: Final = 3.0
@@ -97,10 +98,8 @@ class Machine:
 
 def machine() -> Machine:
     """Return what computes; imports numba if it is there."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    num_cpus = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     threads, layer, cache = _numba()
-    return Machine(platform.python_version(), platform.platform(), num_cpus, threads, layer, cache)
+    return Machine(platform.python_version(), platform.platform(), processors(), threads, layer, cache)
 
 
 def _numba() -> tuple[int | None, str | None, str | None]:

@@ -122,7 +122,9 @@ class Simulator:
         self._episodes = records(self.episodes)
         self.income: Lines = None
         self._num_threads = num_threads
+        self._outcome_records = tuple(records(array) for array in self._outcomes)
         self._step_accounts: Callable[..., bool] | None = None
+        self._known: NDArray[np.float32] | None = None  # observations that the compiled step can write into
         self._stepped_on = (
             self._bars,
             observed.rows,
@@ -191,7 +193,7 @@ class Simulator:
         self.outcomes = self._outcomes[self._turn]
         if self._num_threads == 1 and self.income is None:
             return self._step_alone(np.ascontiguousarray(targets, np.float64), observations)
-        outcomes = records(self.outcomes)
+        outcomes = self._outcome_records[self._turn]
         settings, terms = self._kernel_arrays
         endings: list[bool] = []
         income = self.income
@@ -223,9 +225,12 @@ class Simulator:
 
     def _step_alone(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
         """Do as ``step`` does, in this thread and without income; the arrays' types are looked up once."""
-        arguments: tuple[Any, ...] = (targets, self._states, records(self.outcomes), observations, *self._stepped_on)
-        if observations.dtype != np.float32 or not observations.flags.carray:
-            return replay.step_accounts(*arguments)
+        outcomes = self._outcome_records[self._turn]
+        arguments: tuple[Any, ...] = (targets, self._states, outcomes, observations, *self._stepped_on)
+        if observations is not self._known:
+            if observations.dtype != np.float32 or not observations.flags.carray:
+                return replay.step_accounts(*arguments)
+            self._known = observations
         if self._step_accounts is None:
             self._step_accounts = without_lookup(replay.step_accounts, *arguments)
         return self._step_accounts(*arguments)

@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch import nn
 
-from agents.fast_ppo import loss
+from agents.fast_ppo import loss, ppo
 from agents.fast_ppo.heads import Categorical, Gaussian
 from agents.fast_ppo.ppo import FastPPO
 from agents.training.sb3_env import TradingVecEnv
@@ -41,7 +41,7 @@ def pair(*, is_box: bool = False, **settings: Any) -> tuple[PPO, FastPPO]:
     for kind in (PPO, FastPPO):
         kwargs = {"policy_kwargs": NETS, **SETTINGS, **settings}
         if kind is PPO:
-            kwargs.pop("num_threads", None)
+            kwargs.pop("num_shares", None)
         model = kind("MlpPolicy", environment(is_box=is_box), device="cpu", **kwargs)
         model.set_logger(configure(None, []))
         models.append(model)
@@ -215,14 +215,17 @@ def test_state_dependent_exploration_is_refused() -> None:
         FastPPO("MlpPolicy", environment(is_box=True), device="cpu", use_sde=True)
 
 
-def test_threads_and_chunks_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "WORTH_A_THREAD", 8)
+def test_shares_and_chunks_change_nothing_but_rounding_and_threads_not_even_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loss, "WORTH_A_SHARE", 8)
     monkeypatch.setattr(loss, "CHUNK", 16 * 10)  # ten rows at a time
     weights: list[list[torch.Tensor]] = []
-    for num_threads in (1, 2, 2):
-        _, model = pair(num_threads=num_threads)
+    for num_shares, num_threads in ((1, 1), (3, 1), (3, 2), (3, 3)):
+        monkeypatch.setattr(ppo, "own_processors", lambda number=num_threads: number)
+        _, model = pair(num_shares=num_shares)
         model.learn(NUM_ENVS * NUM_STEPS)
         weights.append([parameter.detach() for parameter in model.policy.parameters()])
-    for one, two, again in zip(*weights, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=2e-6)
-        assert two.numpy().tobytes() == again.numpy().tobytes()
+    for one, *others in zip(*weights, strict=True):
+        torch.testing.assert_close(one, others[0], rtol=1e-4, atol=2e-6)
+        assert len({other.numpy().tobytes() for other in others}) == 1

@@ -1,11 +1,13 @@
 """PPO's loss of one minibatch: its gradient, and the figures that SB3 logs.
 
-A minibatch is worked on in chunks whose activations stay in a processor's cache, and a large one by several threads,
-each with a gradient of its own. The sums are taken in a fixed order, so that one number of threads gives the same bits.
+A minibatch is worked on in chunks whose activations stay in a processor's cache, and a large one in several shares,
+each with a gradient of its own, by as many threads as there may be. The sums are taken in a fixed order, so that one
+number of shares gives the same bits, whatever the number of threads.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor
 from agents.fast_ppo.actor_critic import ActorCritic
 
 CHUNK: Final = 65_536  # activations of a layer that are worked on at a time
-WORTH_A_THREAD: Final = 1_024  # rows of a minibatch
+WORTH_A_SHARE: Final = 1_024  # rows of a minibatch, which repay a thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +59,13 @@ class LossGradient:
     Args:
         policy: Gives the shapes.
         weights: Flat; where the gradient is taken.
-        num_threads: Of which large minibatches are worked on; torch's own should be one then.
+        num_shares: Of large minibatches.
+        num_threads: That work on the shares; torch's own should be one where there are more.
     """
 
-    def __init__(self, policy: ActorCriticPolicy, weights: Tensor, num_threads: int) -> None:
-        self._nets = [ActorCritic(policy, weights) for _ in range(num_threads)]
+    def __init__(self, policy: ActorCriticPolicy, weights: Tensor, num_shares: int, num_threads: int) -> None:
+        self._nets = [ActorCritic(policy, weights) for _ in range(num_shares)]
+        self._num_threads = num_threads
         widest = max((layer.shape[0] for layer in policy.parameters() if layer.dim() > 1), default=1)
         self._chunk_rows = CHUNK // widest if weights.device.type == "cpu" else 1 << 62
         self._threads = ThreadPoolExecutor(num_threads - 1) if num_threads > 1 else None
@@ -79,18 +83,19 @@ class LossGradient:
     def take(self, batch: Batch, weighting: Weighting) -> tuple[Tensor, Figures]:
         """Return the gradient (num_weights,), valid until the next call, and the figures."""
         num_rows = len(batch.returns)
-        num_workers = max(1, min(len(self._nets), num_rows // WORTH_A_THREAD))
-        borders = [num_rows * i // num_workers for i in range(num_workers + 1)]
-        shares = [batch.part(slice(borders[i], borders[i + 1])) for i in range(num_workers)]
-        others = [
-            self._threads.submit(self._work, self._nets[i], shares[i], weighting, num_rows)
-            for i in range(1, num_workers)
-            if self._threads is not None
-        ]
-        sums = self._work(self._nets[0], shares[0], weighting, num_rows)
-        gradient = self._nets[0].gradient
-        for i, other in enumerate(others, 1):
-            sums += other.result()
+        num_shares = max(1, min(len(self._nets), num_rows // WORTH_A_SHARE))
+        borders = [num_rows * i // num_shares for i in range(num_shares + 1)]
+        shares = [batch.part(slice(*border)) for border in pairwise(borders)]
+
+        def work(thread: int) -> list[Tensor]:
+            numbers = range(thread, num_shares, self._num_threads)
+            return [self._work(self._nets[i], shares[i], weighting, num_rows) for i in numbers]
+
+        others = [self._threads.submit(work, i) for i in range(1, self._num_threads) if self._threads is not None]
+        done = [work(0), *(other.result() for other in others)]
+        sums, gradient = done[0][0], self._nets[0].gradient
+        for i in range(1, num_shares):
+            sums += done[i % self._num_threads][i // self._num_threads]
             gradient += self._nets[i].gradient
         return gradient, Figures(*(sums / num_rows))
 

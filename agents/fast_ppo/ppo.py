@@ -19,6 +19,7 @@ from agents.fast_ppo.loss import Batch, Figures, LossGradient, Weighting
 from agents.flat_nets.adam import FlatAdam
 from agents.flat_nets.chain import flat_weights, put_back
 from rl_trader.errors import ConfigError
+from rl_trader.processors import own_processors
 
 TINY: Final = 1e-8  # added to a standard deviation that may be 0, as in SB3
 NORM_TINY: Final = 1e-6  # likewise to the gradient's norm, as in torch
@@ -39,7 +40,7 @@ class FastPPO(PPO):
         policy: str | type[ActorCriticPolicy],
         env: GymEnv | str,
         *,
-        num_threads: int = 1,
+        num_shares: int = 1,
         _init_setup_model: bool = True,
         **settings: Any,  # noqa: ANN401 - as in SB3
     ) -> None:
@@ -48,10 +49,11 @@ class FastPPO(PPO):
         Args:
             policy: "MlpPolicy".
             env: As in SB3.
-            num_threads: Of an update with large minibatches; torch's own threads should be one then.
+            num_shares: Of a large minibatch, on which threads work side by side where there are processors for them;
+                torch's own threads should be one then. The bits depend on it, and not on the threads.
             settings: Of :class:`stable_baselines3.PPO`; ``ent_coef`` may be a schedule too, as ``learning_rate``.
         """
-        self.num_threads = num_threads
+        self.num_shares = num_shares
         super().__init__(policy, env, _init_setup_model=_init_setup_model, **settings)
 
     def _setup_model(self) -> None:
@@ -59,7 +61,8 @@ class FastPPO(PPO):
         if self.clip_range_vf is not None:
             raise ConfigError("clip_range_vf must be none, since values are not clipped; use stable_baselines3.PPO")
         self._weights = flat_weights(self.policy)
-        self._loss = LossGradient(self.policy, self._weights, self.num_threads)
+        num_threads = min(self.num_shares, own_processors())
+        self._loss = LossGradient(self.policy, self._weights, self.num_shares, num_threads)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_weights", "_loss"]

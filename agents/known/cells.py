@@ -6,11 +6,9 @@ beside its checkpoints when it is done. A cell that was interrupted goes on wher
 
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,6 +18,7 @@ from agents.known.policy_map import draw_policy_map
 from agents.known.rollouts import best_decisions, policy_decisions, roll_out
 from agents.known.variants import CHOSEN, find_variant
 from agents.markets import known_market
+from agents.pool import interrupt_if_asked, run_tasks
 from agents.run_folder import RunFolder, read_json, write_json
 from agents.training.run import TrainingRun, new_run, resumed_run
 from agents.training.training_log import write_known_answer
@@ -214,7 +213,7 @@ def play_cell(cell: Cell, runs: Path) -> CellScore:
         if (folder / SCORE_FILE).exists():
             return CellScore.from_json(read_json(folder / SCORE_FILE))
     run = _begun(cell, runs)
-    run.learn(lambda _done, _total: None)
+    run.learn(lambda _done, _total: interrupt_if_asked())
     checkpoint = run.folder.checkpoint("last")
     score = score_checkpoint(cell, checkpoint)
     draw_policy_map(checkpoint, folder / MAP_FILE)
@@ -299,16 +298,19 @@ def play_cells(cells: list[Cell], runs: Path, workers: int) -> Iterator[CellScor
         workers: Processes; 1 trains in this one.
 
     Raises:
+        ConfigError: If there is no worker.
         RlTraderError: As ``play_cell``.
         TrainingInterruptedError: If Ctrl-C was pressed.
     """
-    if workers < 1:
-        raise ConfigError(f"--workers must be at least 1, was {workers}; give a whole number from 1")
-    if workers == 1:
-        return (play_cell(cell, runs) for cell in cells)
-    return _played_side_by_side(cells, runs, workers)
+    return _in_order(cells, run_tasks(partial(play_cell, runs=runs), cells, workers))
 
 
-def _played_side_by_side(cells: list[Cell], runs: Path, workers: int) -> Iterator[CellScore]:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(play_cell, cells, repeat(runs))
+def _in_order(cells: list[Cell], played: Iterator[tuple[Cell, CellScore]]) -> Iterator[CellScore]:
+    """Yield the scores of cells that are played in any order."""
+    scores: dict[Cell, CellScore] = {}
+    num_told = 0
+    for cell, score in played:
+        scores[cell] = score
+        while num_told < len(cells) and cells[num_told] in scores:
+            yield scores[cells[num_told]]
+            num_told += 1

@@ -1,7 +1,6 @@
 """Stable-Baselines3 models from a run's configuration."""
 
 import importlib
-import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,11 +10,12 @@ from torch import nn
 
 from agents.config import DQNConfig, PPOConfig, TrainConfig
 from agents.fast_dqn.dqn import FastDQN
-from agents.fast_ppo.loss import WORTH_A_THREAD
+from agents.fast_ppo.loss import WORTH_A_SHARE
 from agents.fast_ppo.ppo import FastPPO
 from agents.training.holding import teach_holding
 from agents.training.sb3_env import TradingVecEnv
 from rl_trader.errors import ConfigError
+from rl_trader.processors import own_processors, processors
 
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": FastPPO, "dqn": FastDQN}
 ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -82,7 +82,7 @@ def find_algorithm(name: str) -> type[BaseAlgorithm]:
 
 def step_threads(num_envs: int) -> int:
     """Return how many threads step the accounts fastest: one for few accounts, else one a processor."""
-    return min(os.cpu_count() or 1, num_envs // ACCOUNTS_PER_THREAD) or 1
+    return min(own_processors(), num_envs // ACCOUNTS_PER_THREAD) or 1
 
 
 def choose_threads(config: TrainConfig) -> int:
@@ -93,12 +93,12 @@ def choose_threads(config: TrainConfig) -> int:
     """
     learner = config.learner
     is_small = max(learner.net_arch, default=0) <= SMALL_LAYER and learner.batch_size <= SMALL_BATCH
-    return 1 if is_small or config.algo == "ppo" else torch.get_num_threads()
+    return 1 if is_small or config.algo == "ppo" else min(torch.get_num_threads(), own_processors())
 
 
-def update_threads(batch_size: int, device: str) -> int:
-    """Return how many threads work on a minibatch of PPO fastest: one for a small one, else one a processor."""
-    return 1 if device != "cpu" else min(os.cpu_count() or 1, batch_size // WORTH_A_THREAD) or 1
+def update_shares(batch_size: int, device: str) -> int:
+    """Return into how many shares a minibatch of PPO is split: one for a small one, else one a processor."""
+    return 1 if device != "cpu" else min(processors(), batch_size // WORTH_A_SHARE) or 1
 
 
 def make_model(config: TrainConfig, env: TradingVecEnv) -> BaseAlgorithm:
@@ -119,7 +119,7 @@ def _make_ppo(config: PPOConfig, env: TradingVecEnv, seed: int, device: str) -> 
         ent_coef=fading(config.ent_coef),
         policy_kwargs=_policy_kwargs(config.net_arch, ACTIVATIONS[config.activation])
         | {"log_std_init": config.log_std_init},
-        num_threads=update_threads(config.batch_size, device),
+        num_shares=update_shares(config.batch_size, device),
         seed=seed,
         device=device,
     )
