@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from rl_trader.errors import ConfigError
+from rl_trader.processors import own_processors
 
 
 def lose_the_process_once(folder: Path) -> int:
@@ -25,3 +26,7 @@ def fail(task: int) -> int:
     if task == 2:
         raise ConfigError("task 2 cannot be played; leave it")
     return task
+
+
+def count_processors(_task: int) -> int:
+    return own_processors()

@@ -21,9 +21,10 @@ from agents.trials import trials_of
 from agents.walking.cells import SCORE_FILE, Cell, play_cell
 from rl_trader.errors import ConfigError
 from rl_trader.klines import parse_date
+from rl_trader.processors import own_processors, processors
 from scripts import sweep as sweep_script
 from tests.called_scripts import assert_one_sentence, script_caller
-from tests.pool_tasks import fail, lose_the_process, lose_the_process_once
+from tests.pool_tasks import count_processors, fail, lose_the_process, lose_the_process_once
 from tests.small_searches import TEST, TINY, TRAIN, VALIDATION, finished_search, stopped_when_saved, tiny_config
 
 GRID = {"ppo.gamma": (0.98, 0.99)}
@@ -202,6 +203,13 @@ def test_the_task_of_a_lost_worker_is_played_again(tmp_path: Path) -> None:
     found = list(run_tasks(lose_the_process_once, folders, 2))
     assert sorted(folder for folder, _ in found) == folders
     assert os.getpid() not in {process for _, process in found}
+
+
+def test_workers_share_the_processors() -> None:
+    assert own_processors() == processors()
+    for workers in (2, processors()):
+        found = dict(run_tasks(count_processors, range(2), workers))
+        assert set(found.values()) == {max(processors() // workers, 1)}
 
 
 def test_workers_that_are_lost_again_and_again_end_in_a_sentence() -> None:
