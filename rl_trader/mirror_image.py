@@ -6,6 +6,7 @@ mean for falling prices what its negative means for rising ones. Volumes keep th
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,8 @@ def with_mirror_image(market: MarketData) -> MarketData:
     fundings["funding_rate"] *= -1.0
     image["last_funding_rate"] *= -1.0
     image["num_settled"] += len(fundings)
-    order, segments = _ordered(market)
-    bars = np.concatenate([market.bars, image])[order]
+    parts, segments = _ordered(market)
+    bars = _joined(market.bars, image, parts)
     for number, segment in enumerate(segments):
         bars["segment"][segment.start : segment.stop] = number
     return replace(
@@ -46,25 +47,29 @@ def with_mirror_image(market: MarketData) -> MarketData:
         bars=bars,
         fundings=np.concatenate([market.fundings, fundings]),
         segments=segments,
-        signals={name: np.concatenate([values, -values])[order] for name, values in market.signals.items()},
+        signals={name: _joined(values, -values, parts) for name, values in market.signals.items()},
     )
 
 
-def _ordered(market: MarketData) -> tuple[NDArray[np.int64], tuple[Segment, ...]]:
-    """Return the rows of market and image below it so that each symbol's are together, and their segments."""
-    size = len(market.bars)
-    rows: list[NDArray[np.int64]] = []
+def _ordered(market: MarketData) -> tuple[list[tuple[bool, slice]], tuple[Segment, ...]]:
+    """Return parts, of the image or not, in the order in which each symbol's are together, and their segments."""
+    parts: list[tuple[bool, slice]] = []
     segments: list[Segment] = []
     begin = 0
     for symbol in range(len(market.symbols)):
-        for offset in (0, size):
+        for is_image in (False, True):
             for segment in market.segments:
                 if segment.symbol == symbol:
-                    length = segment.stop - segment.start
-                    rows.append(np.arange(segment.start, segment.stop, dtype=np.int64) + offset)
-                    segments.append(Segment(symbol, begin, begin + length))
-                    begin += length
-    return np.concatenate(rows), tuple(segments)
+                    parts.append((is_image, slice(segment.start, segment.stop)))
+                    end = begin + segment.stop - segment.start
+                    segments.append(Segment(symbol, begin, end))
+                    begin = end
+    return parts, tuple(segments)
+
+
+def _joined(values: NDArray[Any], image: NDArray[Any], parts: list[tuple[bool, slice]]) -> NDArray[Any]:
+    """Return parts of a market's rows and of its image's, one after the other."""
+    return np.concatenate([(image if is_image else values)[rows] for is_image, rows in parts])
 
 
 def _mirrored(bars: NDArray[np.void], terms: ContractTerms) -> NDArray[np.void]:

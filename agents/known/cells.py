@@ -41,7 +41,7 @@ ROLLOUT_STRETCHES: Final = 32
 ROLLOUT_SEED: Final = 20_000  # of bars that no policy was trained on
 
 PPO: Final = PPOConfig(
-    total_timesteps=4_000_000,
+    total_timesteps=2_500_000,
     num_envs=512,
     n_steps=64,
     batch_size=4_096,
@@ -168,7 +168,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
         device="cpu",
         runs=runs,
         name=cell.name,
-        evaluations=2,
+        evaluations=1,
         market=MarketConfig(
             symbols=(cell.row,),
             mirror=market.is_symmetric,
