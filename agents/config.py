@@ -41,6 +41,8 @@ class MarketConfig:
     """Period that training never sees, UTC."""
     mirror: bool = False
     """Train on the mirror image of the bars too, in which what rose falls, funding and signals with it."""
+    scale_features: bool = field(default=True, metadata=YOUNGER)
+    """Show an agent every feature less its mean over its deviation in training, not as it is."""
     feature_noise: float = field(default=0.0, metadata=YOUNGER)
     """Deviation of the noise that training adds to what it is shown of the market, 1 being a scaled feature's own."""
     denoise_rewards: bool = field(default=False, metadata=YOUNGER)

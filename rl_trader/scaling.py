@@ -50,6 +50,11 @@ class Scaling:
         return cls(mean, scale, clip)
 
 
+def no_scaling(num_features: int) -> Scaling:
+    """Return the scaling that leaves features as they are, but for the cut."""
+    return Scaling(np.zeros(num_features, np.float32), np.ones(num_features, np.float32))
+
+
 def fit_scaling(rows: NDArray[np.float32] | Sequence[NDArray[np.float32]], *, clip: float = CLIP) -> Scaling:
     """Return mean and standard deviation of every feature, pooled over all rows.
 

@@ -41,6 +41,10 @@ def _noisy(config: TrainConfig) -> TrainConfig:
     return replace(config, market=replace(config.market, denoise_rewards=False))
 
 
+def _unscaled(config: TrainConfig) -> TrainConfig:
+    return replace(config, market=replace(config.market, scale_features=False))
+
+
 def _few_accounts(config: TrainConfig) -> TrainConfig:
     ppo: PPOConfig = config.ppo
     return replace(config, ppo=replace(ppo, num_envs=ppo.num_envs // 8, batch_size=ppo.batch_size // 8))
@@ -58,6 +62,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     "no-entropy": _with_ppo(ent_coef=0.0),
     "tanh": _with_ppo(activation="tanh"),
     "few-accounts": _few_accounts,
+    "unscaled": _unscaled,
     "raw-reward": _raw_reward,
     "no-mirror": _no_mirror,
 }
@@ -75,6 +80,7 @@ SAYS: Final[dict[str, str]] = {
     "no-entropy": "no entropy bonus",
     "tanh": "networks of tanh, not ReLU",
     "few-accounts": "64 accounts and batches of 512, not 512 and 4,096: eight times as many updates",
+    "unscaled": "signals as they are, not in units of their deviation",
     "raw-reward": "rewards as they are, not in units of a bar's volatility",
     "no-mirror": "without the mirror image of the bars",
 }

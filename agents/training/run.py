@@ -40,6 +40,7 @@ from rl_trader.metrics import Metrics, measure
 from rl_trader.mirror_image import with_mirror_image
 from rl_trader.observed_market import ObservedMarket, observe_market, schema_warmup
 from rl_trader.remembering import decide_in_turn
+from rl_trader.scaling import no_scaling
 
 NUM_GOLDEN: Final = 16
 PACKAGES: Final = ("gymnasium", "numba", "numpy", "rl-trader", "stable-baselines3", "torch")
@@ -77,7 +78,8 @@ class TrainingRun:
         _check_order(config)
         recording = recording or load_recording(config.market, schema, config.data)
         market = recording.market
-        check_causal([f for f in resolve_features(schema.features) if f.kernel is not None], market.bars)
+        features = resolve_features(schema.features)
+        check_causal([feature for feature in features if feature.kernel is not None], market.bars)
         for period in (self.train_period, self.validation_period):
             episode_table(market, period, schema_warmup(schema))
         if config.env.reward_scale is None:
@@ -85,7 +87,8 @@ class TrainingRun:
             config = replace(config, env=replace(config.env, reward_scale=scale))
         self.config = config
         played = with_mirror_image(market) if config.market.mirror else market
-        trained = observe_market(played, schema, fit_on=self.train_period)
+        scaling = None if config.market.scale_features else no_scaling(len(features))
+        trained = observe_market(played, schema, fit_on=self.train_period, scaling=scaling)
         self.observed: ObservedMarket = trained
         if played is not market:
             self.observed = observe_market(market, schema, scaling=trained.scaling)
