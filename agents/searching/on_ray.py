@@ -21,6 +21,7 @@ from agents.run_folder import read_json
 from agents.training.interruption import TrainingInterruptedError
 from agents.walking.cells import SCORE_FILE, Cell, cell_recording, play_cell
 from rl_trader.errors import CheckpointError, ConfigError, RlTraderError
+from rl_trader.processors import processors, share_processors
 
 LOCAL: Final = "local"
 LOOPBACK: Final = "127.0.0.1"  # first part of an address
@@ -120,6 +121,7 @@ def _result(ray: Any, done: Any, cell: Cell) -> bytes:  # noqa: ANN401 - of a mo
 
 def train_remotely(cell: Cell, recording: Recording) -> bytes:
     """Return the folder of a trained and scored run as a tar file; the run by a worker of the cluster."""
+    share_processors(processors())  # a task has one of the node's
     with tempfile.TemporaryDirectory() as root:
         here = replace(cell, place=Path(root))
         play_cell(here, recording)
