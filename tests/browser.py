@@ -25,8 +25,8 @@ def chromium() -> str:
     """Return the browser; a test skips where there is none, but not in CI."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        assert "CI" not in os.environ, "CI must install Chromium"
-        # A user need not have a browser; `.ci/run` installs one and sets CI, where its absence fails above.
+        assert "RL_TRADER_CI" not in os.environ, "CI must install Chromium"
+        # A user need not have a browser; `.ci/run` installs one and sets RL_TRADER_CI, where its absence fails above.
         pytest.skip("no Chromium in the path; install it to see the page shown")
     return found
 

@@ -146,8 +146,8 @@ def test_a_failed_write_leaves_the_earlier_files(
 def test_every_figure_is_drawn_without_network(folder: Path, tmp_path: Path) -> None:
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
-        assert "CI" not in os.environ, "CI must install Chromium"
-        # A user need not have a browser; `.ci/run` installs one and sets CI, where its absence fails above.
+        assert "RL_TRADER_CI" not in os.environ, "CI must install Chromium"
+        # A user need not have a browser; `.ci/run` installs one and sets RL_TRADER_CI, where its absence fails above.
         pytest.skip("no Chromium in the path; install it to see the report drawn")
     options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
     page = (folder / report.REPORT_FILE).as_uri()
