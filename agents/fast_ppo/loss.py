@@ -91,7 +91,8 @@ class LossGradient:
             numbers = range(thread, num_shares, self._num_threads)
             return [self._work(self._nets[i], shares[i], weighting, num_rows) for i in numbers]
 
-        others = [self._threads.submit(work, i) for i in range(1, self._num_threads) if self._threads is not None]
+        helping = range(1, min(self._num_threads, num_shares))
+        others = [self._threads.submit(work, i) for i in helping if self._threads is not None]
         done = [work(0), *(other.result() for other in others)]
         sums, gradient = done[0][0], self._nets[0].gradient
         for i in range(1, num_shares):
