@@ -16,6 +16,7 @@ from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket, observe_market
 from rl_trader.simulator import Simulator
 from rl_trader.state import OUTCOME_DTYPE
+from rl_trader.windows import Observations
 
 NUM_REWARD_STATES: Final = 3
 INFO_FIELDS: Final = tuple(name for name in OUTCOME_DTYPE.names or () if name not in ("terminated", "truncated"))
@@ -73,7 +74,7 @@ class ReplayCore:
         return spaces.Box(-1.0, 1.0, (1,), np.float32)
 
     def reset(
-        self, keys: NDArray[np.int64] | None, observations: NDArray[np.float32], which: NDArray[np.bool_] | None = None
+        self, keys: NDArray[np.int64] | None, observations: Observations, which: NDArray[np.bool_] | None = None
     ) -> None:
         """Begin episodes, with new keys of the generators or with the next episode of the old ones."""
         if keys is not None:
@@ -85,9 +86,7 @@ class ReplayCore:
         """Count the running episodes as played, so that the next reset begins the ones after them."""
         self.simulator.states["episode"][slice(None) if which is None else which] += 1
 
-    def step(
-        self, actions: NDArray[np.generic], observations: NDArray[np.float32], rewards: NDArray[np.float64]
-    ) -> bool:
+    def step(self, actions: NDArray[np.generic], observations: Observations, rewards: NDArray[np.float64]) -> bool:
         """Play one bar, write observations and rewards, and return whether an episode ended.
 
         Raises:
@@ -109,9 +108,7 @@ class ReplayCore:
             )
         return targets
 
-    def play(
-        self, targets: NDArray[np.float64], observations: NDArray[np.float32], rewards: NDArray[np.float64]
-    ) -> bool:
+    def play(self, targets: NDArray[np.float64], observations: Observations, rewards: NDArray[np.float64]) -> bool:
         """Do as ``step`` does, with target positions."""
         has_ended = self.simulator.step(targets, observations)
         self._write_rewards(self.simulator.outcomes, *self._reward_terms, self._reward_states, rewards)

@@ -99,7 +99,7 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
         self.render_mode = render_mode
         self._levels = self.core.action_map.levels
         self._observations = self.core.simulator.new_observations()
-        self._observation = self._observations[0]
+        self._observation = self._observations.array[0]
         self._rewards = np.zeros(1)
         self._targets = np.zeros(1)
         self._is_seeded = False

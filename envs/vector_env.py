@@ -1,6 +1,6 @@
 """Thousands of accounts on recorded bars as one native Gymnasium vector environment."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -12,8 +12,11 @@ from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket
+from rl_trader.windows import Observations
 
 Arrays = NDArray[Any]
+
+NUM_TURNS: Final = 2  # sets of buffers that are written in turn
 
 
 class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
@@ -26,7 +29,8 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
 
     ``info`` holds one array (num_envs,) for every field of what a step did, in USDT (see ``TradingEnv``). Observations,
     rewards and info arrays alternate between two sets of buffers: what a step returned stays valid until the step after
-    the next one, unless ``copy`` is set.
+    the next one, unless ``copy`` is set. Without ``copy`` nothing may be written into observations: those of a window
+    lie apart in a memory in which the window slides on, and a later step writes no more than what is new.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
@@ -63,8 +67,8 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._copy = copy
-        self._observations = tuple(self.core.simulator.new_observations() for _ in range(2))
-        self._rewards = tuple(np.zeros(num_envs) for _ in range(2))
+        self._observations = tuple(self.core.simulator.new_observations(every=NUM_TURNS) for _ in range(NUM_TURNS))
+        self._rewards = tuple(np.zeros(num_envs) for _ in range(NUM_TURNS))
         self._turn = 0
         self._is_seeded = False
 
@@ -89,7 +93,7 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
         if keys is None:
             self.core.leave(which)
         self.core.reset(keys, observations, which)
-        return (observations.copy() if self._copy else observations), {}
+        return (observations.array.copy() if self._copy else observations.array), {}
 
     def _keys(self, seed: int | list[int | None] | None) -> NDArray[np.int64] | None:
         if seed is None and self._is_seeded:
@@ -122,14 +126,14 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
         info: dict[str, Any] = {name: outcomes[name] for name in INFO_FIELDS}
         if has_ended:
             self._reset_ended(outcomes, observations, info)
-        if self._copy:
-            observations = observations.copy()
-        return observations, rewards, outcomes["terminated"], outcomes["truncated"], info
+        seen = observations.array.copy() if self._copy else observations.array
+        return seen, rewards, outcomes["terminated"], outcomes["truncated"], info
 
-    def _reset_ended(self, outcomes: Arrays, observations: Arrays, info: dict[str, Any]) -> None:
+    def _reset_ended(self, outcomes: Arrays, observations: Observations, info: dict[str, Any]) -> None:
         ended = outcomes["terminated"] | outcomes["truncated"]
-        final = np.zeros(observations.shape, observations.dtype)  # whose pages are made only where something is written
-        final[ended] = observations[ended]
+        seen = observations.array
+        final = np.zeros(seen.shape, seen.dtype)  # whose pages are made only where something is written
+        final[ended] = seen[ended]
         info["final_info"] = {name: info[name] for name in INFO_FIELDS}
         info["final_obs"], info["_final_obs"], info["_final_info"] = final, ended, ended
         self.core.reset(None, observations, ended)

@@ -254,7 +254,7 @@ def _played_bars(
         simulator.begin(stretch, balances, observations)
         begin()
         for row in range(stretch["first_start"], stretch["last_bar"]):
-            targets = np.where(has_ended, 0.0, decide(row, observations))
+            targets = np.where(has_ended, 0.0, decide(row, observations.array))
             simulator.step(targets, observations)
             yield targets
             has_ended |= simulator.outcomes["terminated"]

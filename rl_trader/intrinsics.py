@@ -62,10 +62,11 @@ def copy_rows(
     num_rows: types.Integer,
     target: types.Array,
     row: types.Integer,
+    column: types.Integer,
 ) -> tuple[Any, Any]:
-    """Copy ``num_rows`` rows of ``source`` from ``first`` on, one after the other, to the begin of a row of ``target``.
+    """Copy ``num_rows`` rows of ``source`` from ``first`` on, one after the other, into a row of ``target``.
 
-    Both are C-contiguous matrices of one type.
+    They begin there at ``column``. Both are C-contiguous matrices of one type.
     """
 
     def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own
@@ -82,15 +83,17 @@ def copy_rows(
             )
             for i, table in ((1, begin), (4, end))
         )
+        into = builder.mul(arguments[5], builder.extract_value(end.strides, 1))
+        write = builder.gep(write, [into], source_etype=byte)
         cgutils.raw_memcpy(builder, write, read, builder.mul(arguments[2], width), 1)
         return context.get_dummy_value()
 
-    return types.void(source, types.int64, types.int64, target, types.int64), codegen
+    return types.void(source, types.int64, types.int64, target, types.int64, types.int64), codegen
 
 
-def _copy_plainly(source: NDArray[Any], first: int, num_rows: int, target: NDArray[Any], row: int) -> None:
+def _copy_plainly(source: NDArray[Any], first: int, num_rows: int, target: NDArray[Any], row: int, column: int) -> None:
     """Do as ``copy_rows`` does, in plain Python."""
-    target[row, : num_rows * source.shape[1]] = source[first : first + num_rows].reshape(-1)
+    target[row, column : column + num_rows * source.shape[1]] = source[first : first + num_rows].reshape(-1)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -147,7 +150,7 @@ if numba.config.DISABLE_JIT:
 
 
 @inlined
-def prefetch_row(array: NDArray[Any], row: int, num_bytes: int) -> None:
-    """Ask the processor for the cache lines of a row before it is read."""
-    for offset in range(0, num_bytes, CACHE_LINE):
+def prefetch_row(array: NDArray[Any], row: int, begin: int, end: int) -> None:
+    """Ask the processor for the cache lines of a row, from byte to byte, before it is read or written."""
+    for offset in range(begin, end, CACHE_LINE):
         _prefetch_line(array, row, offset)

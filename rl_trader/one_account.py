@@ -37,11 +37,16 @@ class OneAccount:
         self._trading = trading
         self._policy = policy
         self.simulator = Simulator(observed, trading, FROM_FIRST_BAR, Period(since_ms), 1)
-        self.observations = self.simulator.new_observations()
+        self._observations = self.simulator.new_observations()
         self.memory = np.zeros((1, memory_size(policy)), np.float32)
         """What the policy remembers of the bars before the newest."""
         balances = np.array([trading.initial_balance])
-        self.simulator.begin(self.simulator.episodes[0], balances, self.observations)
+        self.simulator.begin(self.simulator.episodes[0], balances, self._observations)
+
+    @property
+    def observations(self) -> NDArray[np.float32]:
+        """What the policy is shown at the close of the newest bar, (1, observation size)."""
+        return self._observations.array
 
     @property
     def row(self) -> int:
@@ -82,7 +87,7 @@ class OneAccount:
         """Play the next bar; the policy remembers the newest one then."""
         if self.memory.size:
             self.memory = advance(self._policy, self.observations, self.memory)[1]
-        self.simulator.step(targets, self.observations)
+        self.simulator.step(targets, self._observations)
 
     def go_on_from(self, account: Account, row: int, bars_held: int) -> None:
         """Go on from another account, as if it had been this one's; what the policy remembers stays.

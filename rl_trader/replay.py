@@ -142,7 +142,10 @@ def _initial_account(
 
 @inlined
 def _write_observation(
-    observation: NDArray[np.float32],
+    observations: NDArray[np.float32],
+    column: int,
+    shift: int,
+    newest: NDArray[np.int64],
     i: int,
     account: Account,
     t: int,
@@ -155,14 +158,22 @@ def _write_observation(
     terms: Terms,
     brackets: Brackets,
 ) -> None:
-    """Write row ``i`` of ``observation``: the feature rows of the window, oldest first, then the account part."""
-    copy_rows(features, t - settings.window + 1, settings.window, observation, i)
-    k = settings.window * features.shape[1]
+    """Write account ``i``'s observation: the feature rows of the window, oldest first, then the account part.
+
+    The rows that lie there already are left.
+    """
+    width = features.shape[1]
+    end = column + settings.window * width
+    if t - newest[i] == shift and shift < settings.window:
+        copy_rows(features, t - shift + 1, shift, observations, i, end - shift * width)
+    else:
+        copy_rows(features, t - settings.window + 1, settings.window, observations, i, column)
+    newest[i] = t
     bar = bars[t]
     market = MarketState(bar.mark_close, float(bar.hours_to_funding), float(bar.last_funding_rate))
     part = account_part(account, market, bars_held, taker_fee, settings.max_exposure, terms, brackets)
     for j in range(columns.shape[0]):
-        observation[i, k + j] = part[columns[j]]
+        observations[i, end + j] = part[columns[j]]
 
 
 @kernel
@@ -170,6 +181,9 @@ def reset_accounts(
     which: NDArray[np.bool_],
     states: NDArray[np.void],
     observations: NDArray[np.float32],
+    column: int,
+    shift: int,
+    newest: NDArray[np.int64],
     bars: NDArray[np.void],
     features: NDArray[np.float32],
     columns: NDArray[np.int64],
@@ -183,7 +197,10 @@ def reset_accounts(
     Args:
         which: (num_accounts,).
         states: (num_accounts,) of ``STATE_DTYPE``; ``key`` and ``episode`` are read, all else is written.
-        observations: (num_accounts, observation size), written.
+        observations: ``memory`` of ``windows.Observations``, written; what follows is called as there.
+        column: Where every window begins.
+        shift: Bars that are new to an account that has played on.
+        newest: (num_accounts,), read and written.
         bars: (num_bars,) of ``BAR_DTYPE``.
         features: (num_bars, num_features), scaled.
         columns: Which entries of the account part are observed.
@@ -219,6 +236,9 @@ def reset_accounts(
             state.symbol = episodes[row].symbol
             _write_observation(
                 observations,
+                column,
+                shift,
+                newest,
                 i,
                 account,
                 t,
@@ -239,6 +259,9 @@ def step_accounts(
     states: NDArray[np.void],
     outcomes: NDArray[np.void],
     observations: NDArray[np.float32],
+    column: int,
+    shift: int,
+    newest: NDArray[np.int64],
     bars: NDArray[np.void],
     features: NDArray[np.float32],
     columns: NDArray[np.int64],
@@ -256,7 +279,10 @@ def step_accounts(
         targets: (num_accounts,) target positions, fractions of ``max_exposure`` in [-1, 1].
         states: (num_accounts,) of ``STATE_DTYPE``; read and written.
         outcomes: (num_accounts,) of ``OUTCOME_DTYPE``, written.
-        observations: (num_accounts, observation size), written.
+        observations: ``memory`` of ``windows.Observations``, written; what follows is called as there.
+        column: Where every window begins.
+        shift: Bars that are new to an account that has played on.
+        newest: (num_accounts,), read and written.
         bars: (num_bars,) of ``BAR_DTYPE``.
         features: (num_bars, num_features), scaled.
         columns: Which entries of the account part are observed.
@@ -268,12 +294,17 @@ def step_accounts(
     """
     num_ended = 0
     bars, features, fundings = borrowed(bars), borrowed(features), borrowed(fundings)
-    columns, brackets, observations = borrowed(columns), borrowed(brackets), borrowed(observations)
+    columns, brackets = borrowed(columns), borrowed(brackets)
+    observations, newest = borrowed(observations), borrowed(newest)
     settings = settings_row[0]
+    width = features.shape[1] * features.itemsize
+    written = column * features.itemsize + (settings.window - shift) * width
     for i in range(targets.shape[0]):
         ahead = min(i + ACCOUNTS_AHEAD, targets.shape[0] - 1)
-        prefetch_row(bars, states[ahead].bar + 1, bars.itemsize)
-        prefetch_row(features, states[ahead].bar + 1, features.shape[1] * features.itemsize)
+        prefetch_row(bars, states[ahead].bar + 1, 0, bars.itemsize)
+        prefetch_row(features, states[ahead].bar + 1, 0, width)
+        if shift < settings.window:
+            prefetch_row(observations, ahead, written, written + shift * width)
         state = states[i]
         if state.bar >= state.last_bar:  # ended and not reset: it stands still
             outcomes[i].truncated = True
@@ -332,6 +363,9 @@ def step_accounts(
             state.episode += 1
         _write_observation(
             observations,
+            column,
+            shift,
+            newest,
             i,
             account,
             t,
@@ -355,6 +389,9 @@ def step_share(
     states: NDArray[np.void],
     outcomes: NDArray[np.void],
     observations: NDArray[np.float32],
+    column: int,
+    shift: int,
+    newest: NDArray[np.int64],
     bars: NDArray[np.void],
     features: NDArray[np.float32],
     columns: NDArray[np.int64],
@@ -371,6 +408,9 @@ def step_share(
         states,
         outcomes,
         observations,
+        column,
+        shift,
+        newest,
         bars,
         features,
         columns,

@@ -15,6 +15,9 @@ def play_targets(
     states: NDArray[np.void],
     outcomes: NDArray[np.void],
     observations: NDArray[np.float32],
+    column: int,
+    shift: int,
+    newest: NDArray[np.int64],
     bars: NDArray[np.void],
     features: NDArray[np.float32],
     columns: NDArray[np.int64],
@@ -30,9 +33,12 @@ def play_targets(
         has_ended: (num_accounts,), read and written.
         states: (num_accounts,) of ``STATE_DTYPE``; read and written.
         outcomes: (num_bars, num_accounts) of ``OUTCOME_DTYPE``, written.
-        observations: (num_accounts, observation size), written.
-        bars: As all that follow, what ``replay.step_accounts`` takes.
-        features: (num_rows, num_features), scaled.
+        observations: As all that follow, what ``replay.step_accounts`` takes.
+        column: Where every window begins.
+        shift: Bars that are new to an account that has played on.
+        newest: (num_accounts,), read and written.
+        bars: (num_bars,) of ``BAR_DTYPE``.
+        features: (num_bars, num_features), scaled.
         columns: Which entries of the account part are observed.
         fundings: (num_settlements,) of ``FUNDING_DTYPE``.
         settings_row: (1,) of ``SETTINGS_DTYPE``.
@@ -48,6 +54,9 @@ def play_targets(
             states,
             outcomes[n],
             observations,
+            column,
+            shift,
+            newest,
             bars,
             features,
             columns,

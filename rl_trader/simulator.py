@@ -23,6 +23,7 @@ from rl_trader.replay_targets import play_targets
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, STATE_DTYPE
 from rl_trader.threads import Counters, Crew
 from rl_trader.trading import kernel_settings, kernel_terms, smallest_order
+from rl_trader.windows import Observations
 
 MANY_BARS: Final = 10_000
 FROM_FIRST_BAR: Final = EpisodeConfig(episode_bars=0, random_start=False, random_position=False)
@@ -124,7 +125,6 @@ class Simulator:
         self._num_threads = num_threads
         self._outcome_records = tuple(records(array) for array in self._outcomes)
         self._step_accounts: Callable[..., bool] | None = None
-        self._known: NDArray[np.float32] | None = None  # observations that the compiled step can write into
         self._stepped_on = (
             self._bars,
             observed.rows,
@@ -135,9 +135,9 @@ class Simulator:
             None,
         )
 
-    def new_observations(self) -> NDArray[np.float32]:
-        """Return an array that ``step`` and ``reset`` can write observations into."""
-        return np.zeros((self.num_accounts, self.observed.schema.size), np.float32)
+    def new_observations(self, every: int | None = None) -> Observations:
+        """Return what ``step`` and ``reset`` can write into, each time or every so many bars."""
+        return Observations(self.num_accounts, self.observed.schema, every=every)
 
     def seed(self, keys: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> None:
         """Give accounts the keys of their random generators and begin counting their episodes at 0."""
@@ -145,14 +145,14 @@ class Simulator:
         self.states["key"][chosen] = keys[chosen]
         self.states["episode"][chosen] = 0
 
-    def reset(self, observations: NDArray[np.float32], which: NDArray[np.bool_] | None = None) -> None:
+    def reset(self, observations: Observations, which: NDArray[np.bool_] | None = None) -> None:
         """Begin an episode in the accounts of ``which`` (num_accounts,), all by default."""
         chosen = np.ones(self.num_accounts, np.bool_) if which is None else which
         settings, terms = self._kernel_arrays
         replay.reset_accounts(
             chosen,
             self._states,
-            observations,
+            *observations.written,
             self._bars,
             self.observed.rows,
             self._columns,
@@ -162,13 +162,13 @@ class Simulator:
             self.brackets,
         )
 
-    def begin(self, stretch: np.void, balances: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
+    def begin(self, stretch: np.void, balances: NDArray[np.float64], observations: Observations) -> None:
         """Begin one episode from the first bar of a row of ``episodes`` in every account, flat, with given balances.
 
         Args:
             stretch: Record of ``EPISODE_DTYPE``.
             balances: (num_accounts,) USDT; rounded to the unit of a booking.
-            observations: (num_accounts, observation size), written.
+            observations: Written.
         """
         whole = self._episodes
         self._episodes = records(np.array([stretch], EPISODE_DTYPE))
@@ -182,13 +182,14 @@ class Simulator:
         """Let every step write its bookings into ``income`` (num_accounts, MOST_LINES) of ``INCOME_DTYPE``."""
         self.income = np.zeros((self.num_accounts, MOST_LINES), INCOME_DTYPE)
 
-    def step(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
+    def step(self, targets: NDArray[np.float64], observations: Observations) -> bool:
         """Play one bar in every account and return whether an episode ended; nothing is reset.
 
         Args:
             targets: (num_accounts,) target positions, fractions of ``max_exposure`` in [-1, 1].
-            observations: (num_accounts, observation size), written.
+            observations: Advanced and written.
         """
+        observations.advance()
         self._turn ^= 1
         self.outcomes = self._outcomes[self._turn]
         if self._num_threads == 1 and self.income is None:
@@ -208,7 +209,7 @@ class Simulator:
                 targets[share],
                 self._states[share],
                 outcomes[share],
-                observations[share],
+                *observations.written_of(share),
                 self._bars,
                 self.observed.rows,
                 self._columns,
@@ -223,14 +224,10 @@ class Simulator:
         self._crew.run(play)
         return any(endings)
 
-    def _step_alone(self, targets: NDArray[np.float64], observations: NDArray[np.float32]) -> bool:
+    def _step_alone(self, targets: NDArray[np.float64], observations: Observations) -> bool:
         """Do as ``step`` does, in this thread and without income; the arrays' types are looked up once."""
         outcomes = self._outcome_records[self._turn]
-        arguments: tuple[Any, ...] = (targets, self._states, outcomes, observations, *self._stepped_on)
-        if observations is not self._known:
-            if observations.dtype != np.float32 or not observations.flags.carray:
-                return replay.step_accounts(*arguments)
-            self._known = observations
+        arguments: tuple[Any, ...] = (targets, self._states, outcomes, *observations.written, *self._stepped_on)
         if self._step_accounts is None:
             self._step_accounts = without_lookup(replay.step_accounts, *arguments)
         return self._step_accounts(*arguments)
@@ -249,7 +246,7 @@ class Simulator:
             has_ended,
             self._states,
             records(outcomes),
-            self.new_observations(),
+            *self.new_observations().written,
             self._bars,
             self.observed.rows,
             self._columns,

@@ -17,6 +17,7 @@ from rl_trader.bars import BAR_DTYPE, FUNDING_DTYPE, MARK_OHLC, MS_PER_HOUR, OHL
 from rl_trader.kernels import records
 from rl_trader.ledger import TERMS_DTYPE, Account
 from rl_trader.state import OUTCOME_DTYPE, SETTINGS_DTYPE, STATE_DTYPE
+from rl_trader.windows import NOWHERE
 
 BRACKETS: Final = np.array(
     [  # cap, rate, amount, floor
@@ -173,6 +174,9 @@ def step_all(
         records(states),
         records(outcomes),
         observations,
+        0,
+        window,
+        np.full(len(states), NOWHERE, np.int64),
         records(bars),
         rows,
         np.array(columns, np.int64),

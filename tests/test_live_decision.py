@@ -205,7 +205,7 @@ def played(
     target = np.zeros(1)
     for _ in range(num_bars):
         state = simulator.states[0]
-        closes.append((int(state["bar"]), simulator.account(0), int(state["bars_held"]), observations[0].copy()))
+        closes.append((int(state["bar"]), simulator.account(0), int(state["bars_held"]), observations.array[0].copy()))
         if rng.random() < 0.2:
             target = rng.uniform(-1.0, 1.0, 1)
         if simulator.step(target, observations):

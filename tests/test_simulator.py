@@ -71,13 +71,13 @@ def play(many: Simulator, seed: int, num_steps: int) -> tuple[list[NDArray[np.vo
     observations = many.new_observations()
     many.seed(seed + np.arange(many.num_accounts))
     many.reset(observations)
-    outcomes, seen = [], [observations.copy()]
+    outcomes, seen = [], [observations.array.copy()]
     for _ in range(num_steps):
-        targets = np.clip(np.rint(3.0 * np.sin(40.0 * observations[:, :4].sum(axis=1))), -1.0, 1.0)
+        targets = np.clip(np.rint(3.0 * np.sin(40.0 * observations.array[:, :4].sum(axis=1))), -1.0, 1.0)
         if many.step(targets.astype(np.float64), observations):
             many.reset(observations, many.outcomes["terminated"] | many.outcomes["truncated"])
         outcomes.append(many.outcomes.copy())
-        seen.append(observations.copy())
+        seen.append(observations.array.copy())
     return outcomes, seen
 
 
@@ -126,18 +126,19 @@ def test_targets_of_another_form_are_stepped_alike(observed: ObservedMarket) -> 
             many.step(whole.astype(np.float64) if many is usual else every_other, observations)
         many.step(np.array([0, 0, 1, 1, 1, 1]), observations)  # whole numbers
     assert usual.outcomes.tobytes() == unusual.outcomes.tobytes()
-    np.testing.assert_array_equal(seen, apart)
+    np.testing.assert_array_equal(seen.array, apart.array)
 
 
 def test_a_reset_touches_only_the_chosen_accounts(observed: ObservedMarket) -> None:
     many = simulator(observed, 4, RANDOM)
     play(many, 9, 5)
     before = many.states.copy()
-    observations = np.full_like(many.new_observations(), 7.0)
+    observations = many.new_observations()
+    observations.memory[:] = 7.0
     many.states["episode"] += 1
     many.reset(observations, np.array([True, False, False, True]))
-    assert (observations[[1, 2]] == 7.0).all()
-    assert (observations[[0, 3]] != 7.0).any(axis=1).all()
+    assert (observations.array[[1, 2]] == 7.0).all()
+    assert (observations.array[[0, 3]] != 7.0).any(axis=1).all()
     changed = many.states["bar"] != before["bar"]
     assert changed.tolist() == [True, False, False, True]
     for name in ("wallet_balance", "position_amount", "last_bar", "taker_fee"):
@@ -254,7 +255,7 @@ def test_a_new_episode_has_held_its_position_for_no_bar(observed: ObservedMarket
     observations = many.new_observations()
     many.reset(observations)
     assert (many.states["bars_held"] == 0).all()
-    assert (observations[:, -8:][:, 4] == 0.0).all()
+    assert (observations.array[:, -8:][:, 4] == 0.0).all()
 
 
 def test_each_thing_that_is_random_in_an_episode_has_a_draw_of_its_own(observed: ObservedMarket) -> None:

@@ -94,7 +94,7 @@ def against_cart_pole(effort: Effort, num_envs: int, num_threads: int = 1) -> It
 def against_copy(effort: Effort, num_envs: int, window: int) -> Iterator[Contest]:
     """Vector environment on one thread beside copying its observations, and nothing else."""
     env = vector_env(effort, num_envs, window=window)
-    source, target = env.core.simulator.new_observations(), env.core.simulator.new_observations()
+    source, target = (env.core.simulator.new_observations().array for _ in range(2))
     yield Contest(
         subject=rate(stepper(env), num_envs, effort.seconds),
         reference=rate(lambda: np.copyto(target, source), num_envs, effort.seconds),

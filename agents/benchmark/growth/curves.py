@@ -104,7 +104,7 @@ def _point(curve: Curve, size: int, effort: Effort) -> Point:
     market = stage.market
     env = TradingVectorEnv(stage.num_accounts, market, stage.config, num_threads=curve.num_threads, copy=False)
     env.reset(seed=0)
-    source, target = env.core.simulator.new_observations(), env.core.simulator.new_observations()
+    source, target = (env.core.simulator.new_observations().array for _ in range(2))
     steps, copy = interleave(
         Contest(
             subject=rate(stepper(env), stage.num_accounts, effort.seconds),
