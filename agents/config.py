@@ -151,6 +151,8 @@ class DQNConfig:
     """Bars that the agent looks ahead, in the place of gamma, which is 1 - 1 / horizon_bars then."""
     n_steps: int = 5
     """Bars of the return before the bootstrap."""
+    cut_returns: bool = False
+    """Let such a return end before a random action; of dqn alone."""
     train_freq: int = 4
     """Bars of every account between two updates."""
     gradient_steps: int = 4

@@ -12,6 +12,7 @@ from rl_trader.config import EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.market import MarketData, Period
 from rl_trader.observed_market import ObservedMarket
+from rl_trader.simulator import columns_of
 from rl_trader.windows import Observations
 
 Arrays = NDArray[Any]
@@ -120,17 +121,18 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
         self._turn ^= 1
         observations, rewards = self._observations[self._turn], self._rewards[self._turn]
         has_ended = self.core.step(actions, observations, rewards)
-        outcomes = self.core.simulator.outcomes
+        simulator = self.core.simulator
+        columns = simulator.outcome_columns
         if self._copy:
-            outcomes, rewards = outcomes.copy(), rewards.copy()
-        info: dict[str, Any] = {name: outcomes[name] for name in INFO_FIELDS}
+            columns, rewards = columns_of(simulator.outcomes.copy()), rewards.copy()
+        info: dict[str, Any] = {name: columns[name] for name in INFO_FIELDS}
+        terminated, truncated = columns["terminated"], columns["truncated"]
         if has_ended:
-            self._reset_ended(outcomes, observations, info)
+            self._reset_ended(terminated | truncated, observations, info)
         seen = observations.array.copy() if self._copy else observations.array
-        return seen, rewards, outcomes["terminated"], outcomes["truncated"], info
+        return seen, rewards, terminated, truncated, info
 
-    def _reset_ended(self, outcomes: Arrays, observations: Observations, info: dict[str, Any]) -> None:
-        ended = outcomes["terminated"] | outcomes["truncated"]
+    def _reset_ended(self, ended: Arrays, observations: Observations, info: dict[str, Any]) -> None:
         seen = observations.array
         final = np.zeros(seen.shape, seen.dtype)  # whose pages are made only where something is written
         final[ended] = seen[ended]

@@ -3,7 +3,7 @@
 Holds no formula: every number comes from the kernels of ``replay``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -73,6 +73,11 @@ def replay_settings(observed: ObservedMarket, trading: TradingConfig, episode: E
     return settings
 
 
+def columns_of(outcomes: NDArray[np.void]) -> dict[str, NDArray[Any]]:
+    """Return views of the fields of records, by name."""
+    return {name: outcomes[name] for name in outcomes.dtype.names or ()}
+
+
 class Simulator:
     """Replays recorded bars for ``num_accounts`` accounts.
 
@@ -109,13 +114,14 @@ class Simulator:
         self.num_accounts = num_accounts
         self.states = np.zeros(num_accounts, STATE_DTYPE)
         self._outcomes = tuple(np.zeros(num_accounts, OUTCOME_DTYPE) for _ in range(2))
+        self._columns = tuple(columns_of(outcomes) for outcomes in self._outcomes)
         self._turn = 0
         self.outcomes = self._outcomes[self._turn]
         self.settings = replay_settings(observed, trading, episode)
         self.terms, self.brackets = kernel_terms(observed.market.terms, trading)
         self.episodes = observed.episodes(period, episode.episode_bars)
         self._crew = Crew(num_accounts, num_threads)
-        self._columns = np.array(observed.schema.account_columns, np.int64)
+        self._account_columns = np.array(observed.schema.account_columns, np.int64)
         self._bars = records(observed.market.bars)
         self._kernel_arrays = tuple(records(array) for array in (self.settings, self.terms))
         self._states = records(self.states)
@@ -128,7 +134,7 @@ class Simulator:
         self._stepped_on = (
             self._bars,
             observed.rows,
-            self._columns,
+            self._account_columns,
             self._fundings,
             *self._kernel_arrays,
             self.brackets,
@@ -138,6 +144,11 @@ class Simulator:
     def new_observations(self, every: int | None = None) -> Observations:
         """Return what ``step`` and ``reset`` can write into, each time or every so many bars."""
         return Observations(self.num_accounts, self.observed.schema, every=every)
+
+    @property
+    def outcome_columns(self) -> Mapping[str, NDArray[Any]]:
+        """The fields of ``outcomes``, views (num_accounts,) by name."""
+        return self._columns[self._turn]
 
     def seed(self, keys: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> None:
         """Give accounts the keys of their random generators and begin counting their episodes at 0."""
@@ -155,7 +166,7 @@ class Simulator:
             *observations.written,
             self._bars,
             self.observed.rows,
-            self._columns,
+            self._account_columns,
             self._episodes,
             settings,
             terms,
@@ -212,7 +223,7 @@ class Simulator:
                 *observations.written_of(share),
                 self._bars,
                 self.observed.rows,
-                self._columns,
+                self._account_columns,
                 self._fundings,
                 settings,
                 terms,
@@ -249,7 +260,7 @@ class Simulator:
             *self.new_observations().written,
             self._bars,
             self.observed.rows,
-            self._columns,
+            self._account_columns,
             self._fundings,
             settings,
             terms,

@@ -48,6 +48,7 @@ DQN: Final = DQNConfig(
     learning_starts=64,
     batch_size=32,
     n_steps=3,
+    cut_returns=True,
     gradient_steps=2,
     target_update_interval=20,
     net_arch=(8,),

@@ -194,6 +194,49 @@ def test_a_ring_gives_the_transitions_of_sb3s_buffer(size: int, n_steps: int) ->
             assert_same(ours.sample(40), wanted[0])
 
 
+@pytest.mark.parametrize("size", [27, 75, 3_000])
+def test_a_return_ends_before_a_bar_that_was_cut(size: int) -> None:
+    played = transitions(130, seed=3)
+    is_cut = np.random.default_rng(4).random(130) < 0.3
+    _, ours = buffers(size, 4)
+    for transition, cut in zip(played, is_cut, strict=True):
+        ours.add(*transition)
+        if cut:
+            ours.cut()
+    oldest = max(130 - size // 3, 0)
+    first = {row.tobytes(): (i, k) for i in range(oldest, 130) for k, row in enumerate(played[i][0])}
+    drawn = ours.draw(1, 500)
+    lengths = set()
+    for row in range(500):
+        i, k = first[drawn.observations[row].numpy().tobytes()]
+        last, total = i, float(played[i][3][k])
+        while last - i < 3 and last < 129 and not played[last][4][k] and not is_cut[last + 1]:
+            last += 1
+            total += 0.9 ** (last - i) * float(played[last][3][k])
+        lengths.add(last - i + 1)
+        assert isinstance(drawn.discounts, torch.Tensor)
+        assert float(drawn.rewards[row]) == pytest.approx(total, abs=1e-5)
+        assert float(drawn.discounts[row]) == pytest.approx(0.9 ** (last - i + 1))
+        assert drawn.next_observations[row].numpy().tobytes() == played[last][1][k].tobytes()
+        was_cut_off = bool(played[last][5][k].get("TimeLimit.truncated", False))
+        assert bool(drawn.dones[row]) == (bool(played[last][4][k]) and not was_cut_off)
+    assert lengths == {1, 2, 3, 4}
+
+
+def test_returns_are_cut_where_all_accounts_act_at_random() -> None:
+    whole, cut = (
+        FastDQN("MlpPolicy", environment(), policy_kwargs=NETS, device="cpu", n_steps=3, cut_returns=cuts, **SETTINGS)
+        for cuts in (False, True)
+    )
+    for model in (whole, cut):
+        model.set_random_seed(4)
+        model.learn(240)  # the buffer is just full; the first 40 are random, half of them after
+    assert not whole._ring.state()["is_cut"].any()
+    is_cut = cut._ring.state()["is_cut"]
+    assert is_cut[:10].all()
+    assert 0.05 < is_cut[10:].mean() < 0.8
+
+
 def test_a_ring_keeps_an_observation_once_and_few_apart() -> None:
     theirs, ours = buffers(3_000, 1)
     for transition in transitions(5_000, seed=1):
@@ -211,12 +254,15 @@ def test_a_ring_that_was_put_back_goes_on_as_the_other(num_added: int) -> None:
     _, ours = buffers(75, 2)
     _, again = buffers(75, 2)
     played = transitions(90, seed=2)
-    for transition in played[:num_added]:
+    for i, transition in enumerate(played[:num_added]):
         ours.add(*transition)
+        if i % 3 == 0:
+            ours.cut()
     again.set_state(copy.deepcopy(ours.state()))
     for buffer in (ours, again):
         for transition in played[num_added:]:
             buffer.add(*transition)
+            buffer.cut()
     assert {name: array.tobytes() for name, array in ours.state().items()} == {
         name: array.tobytes() for name, array in again.state().items()
     }

@@ -62,6 +62,7 @@ class RingReplayBuffer(ReplayBuffer):
         self._rewards = np.zeros((size, n_envs), np.float32)
         self._ended = np.zeros((size, n_envs), np.bool_)
         self._terminated = np.zeros((size, n_envs), np.float32)  # ended, but not by a time limit
+        self._is_cut = np.zeros(size, np.bool_)  # no return of a bar before goes on into it
         self._links = np.full((size, n_envs), NOWHERE, np.int32)  # rows of what lies apart
         self._apart = np.zeros((2 * n_envs, *self.obs_shape), np.float32)
         self._num_apart = self._num_laps = 0
@@ -91,6 +92,7 @@ class RingReplayBuffer(ReplayBuffer):
         self._ring[(row + 1) % len(self._ring)] = next_obs
         self._actions[pos] = action.reshape(self.n_envs)
         self._rewards[pos] = reward
+        self._is_cut[pos] = False
         self._ended[pos] = self._terminated[pos] = done
         if done.any():
             cut_off = [info.get("TimeLimit.truncated", False) for info in infos]
@@ -99,6 +101,10 @@ class RingReplayBuffer(ReplayBuffer):
         if self.pos == self.buffer_size:
             self.full, self.pos = True, 0
             self._num_laps += 1
+
+    def cut(self) -> None:
+        """Let no return that begins before the newest transitions go on into them."""
+        self._is_cut[self.pos - 1] = True
 
     def _row_of_pos(self) -> int:
         return int((self.pos - self._num_laps) % len(self._ring))
@@ -169,7 +175,9 @@ class RingReplayBuffer(ReplayBuffer):
         goes_on = np.ones(len(slots), np.bool_)
         for discount in self._discounts[1 : self.n_steps]:
             goes_on &= ~(self._ended.take(place) | (slots == newest))
-            slots = (slots + goes_on) % self.buffer_size
+            following = (slots + 1) % self.buffer_size
+            goes_on &= ~self._is_cut.take(following)
+            slots = np.where(goes_on, following, slots)
             place = slots * self.n_envs + accounts
             returns += goes_on * discount * self._rewards.take(place)
             num_bars += goes_on
@@ -193,6 +201,7 @@ class RingReplayBuffer(ReplayBuffer):
             "rewards": self._rewards[:size],
             "ended": self._ended[:size],
             "terminated": self._terminated[:size],
+            "is_cut": self._is_cut[:size],
             "links": self._links[:size],
             "place": np.array([self.pos, self.full, self._num_laps, self._num_apart], np.int64),
         }
@@ -203,7 +212,7 @@ class RingReplayBuffer(ReplayBuffer):
         Raises:
             KeyError, ValueError: If it is of another.
         """
-        for name in ("ring", "actions", "rewards", "ended", "terminated", "links"):
+        for name in ("ring", "actions", "rewards", "ended", "terminated", "is_cut", "links"):
             getattr(self, f"_{name}")[: len(state[name])] = state[name]
         self._apart = np.array(state["apart"])
         pos, full, self._num_laps, self._num_apart = map(int, state["place"])

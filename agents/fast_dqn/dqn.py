@@ -25,11 +25,22 @@ ROWS: Final = 4_096  # transitions that are drawn at a time, some megabytes with
 class FastDQN(DQN):
     """DQN for an ``MlpPolicy`` on vectors of float32, with a replay buffer that keeps every observation once.
 
-    All random numbers are drawn as SB3 draws them: a training of one seed is SB3's but for rounding.
+    All random numbers are drawn as SB3 draws them: a training of one seed is SB3's but for rounding, unless returns are
+    cut.
+
+    Args:
+        args: As SB3's.
+        cut_returns: Let a return of several bars end before a random action, so that its costs are not held against
+            what was done before it (Watkins 1989, "Learning from Delayed Rewards").
+        kwargs: As SB3's.
 
     Raises:
         ConfigError: If the policy is no plain multilayer perceptron, or a replay buffer of another kind is asked for.
     """
+
+    def __init__(self, *args: Any, cut_returns: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - as in SB3
+        self.cut_returns = cut_returns
+        super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
         self._check()
@@ -101,7 +112,8 @@ class FastDQN(DQN):
         num_steps = num_episodes = 0
         callback.on_rollout_start()
         while should_collect_more_steps(train_freq, num_steps, num_episodes):
-            actions = self._act(learning_starts, env.num_envs)
+            is_random = self._explores(learning_starts)
+            actions = self._act(is_random, env.num_envs)
             answer: Any = env.step(actions)
             new_obs, rewards, dones, infos = answer
             self.num_timesteps += env.num_envs
@@ -111,7 +123,9 @@ class FastDQN(DQN):
                 return RolloutReturn(num_steps * env.num_envs, num_episodes, continue_training=False)
             have_ended = bool(dones.any())
             following = _with_the_last(new_obs, dones, infos) if have_ended else new_obs
-            replay_buffer.add(self._last_obs, following, actions, rewards, dones, infos)  # type: ignore[arg-type]
+            self._ring.add(self._last_obs, following, actions, rewards, dones, infos)  # type: ignore[arg-type]
+            if is_random and self.cut_returns:
+                self._ring.cut()
             self._last_obs = new_obs
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
             self._on_step()
@@ -120,9 +134,12 @@ class FastDQN(DQN):
         callback.on_rollout_end()
         return RolloutReturn(num_steps * env.num_envs, num_episodes, continue_training=True)
 
-    def _act(self, learning_starts: int, num_envs: int) -> NDArray[np.int64]:
+    def _explores(self, learning_starts: int) -> bool:
+        return self.num_timesteps < learning_starts or bool(np.random.rand() < self.exploration_rate)  # noqa: NPY002
+
+    def _act(self, is_random: bool, num_envs: int) -> NDArray[np.int64]:
         """Return an action for every account: of all at random, or of all the best; as in SB3."""
-        if self.num_timesteps < learning_starts or np.random.rand() < self.exploration_rate:  # noqa: NPY002 - as SB3
+        if is_random:
             levels = self.action_space
             assert isinstance(levels, spaces.Discrete)
             return np.asarray(levels.start + levels.np_random.integers(levels.n, size=num_envs))

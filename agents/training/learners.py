@@ -161,7 +161,9 @@ def _ppo_numbers(config: PPOConfig) -> dict[str, Any]:
 
 def _make_dqn(algo: str, config: DQNConfig, env: TradingVecEnv, seed: int, device: str) -> BaseAlgorithm:
     kwargs = _policy_kwargs(config.net_arch, nn.ReLU)
+    own: dict[str, Any] = {"cut_returns": config.cut_returns}
     if algo == "qrdqn":
+        own = {}
         kwargs["n_quantiles"] = config.n_quantiles
     algorithm: Any = find_algorithm(algo)
     model: BaseAlgorithm = algorithm(
@@ -182,6 +184,7 @@ def _make_dqn(algo: str, config: DQNConfig, env: TradingVecEnv, seed: int, devic
         policy_kwargs=kwargs,
         seed=seed,
         device=device,
+        **own,
     )
     return model
 
