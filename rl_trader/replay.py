@@ -28,7 +28,7 @@ from rl_trader.decision import MarketState, account_part, exposure, order_of
 from rl_trader.fills import limit_order, market_order, no_order, settled
 from rl_trader.flows import Progress, begin
 from rl_trader.income import Lines, lines_of
-from rl_trader.intrinsics import borrowed, copy_rows, prefetch_row
+from rl_trader.intrinsics import CACHE_LINE, borrowed, copy_rows, prefetch_row
 from rl_trader.kernels import inlined, kernel
 from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.path import is_quiet, liquidated, walk_path
@@ -36,7 +36,7 @@ from rl_trader.randomness import uniform
 from rl_trader.state import LIQUIDATED, RUINED, Bar, Costs, Order, Settings
 from rl_trader.threads import Counters, raise_begun
 
-ACCOUNTS_AHEAD: Final = 8  # whose market rows are fetched while an account is played
+ACCOUNTS_AHEAD: Final = 6  # whose market rows are fetched while an account is played
 
 
 @inlined
@@ -298,12 +298,14 @@ def step_accounts(
     observations, newest = borrowed(observations), borrowed(newest)
     settings = settings_row[0]
     width = features.shape[1] * features.itemsize
+    slides = shift < settings.window
+    known = (1 - shift) * width if slides else 0
     written = column * features.itemsize + (settings.window - shift) * width
     for i in range(targets.shape[0]):
         ahead = min(i + ACCOUNTS_AHEAD, targets.shape[0] - 1)
-        prefetch_row(bars, states[ahead].bar + 1, 0, bars.itemsize)
-        prefetch_row(features, states[ahead].bar + 1, 0, width)
-        if shift < settings.window:
+        prefetch_row(bars, states[ahead].bar + 1, -CACHE_LINE, bars.itemsize)
+        prefetch_row(features, states[ahead].bar + 1, known, width)
+        if slides:
             prefetch_row(observations, ahead, written, written + shift * width)
         state = states[i]
         if state.bar >= state.last_bar:  # ended and not reset: it stands still
