@@ -241,7 +241,7 @@ def test_a_damaged_state_is_one_sentence(name: str, damage: str, whole_runs: dic
         path.unlink()
     else:
         middle = len(whole) // 2
-        changed = whole[:middle] + bytes(40) + whole[middle + 40 :]
+        changed = whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 40]) + whole[middle + 40 :]
         path.write_bytes({"cut": whole[:middle], "changed": changed, "emptied": b""}[damage])
     with pytest.raises(CheckpointError) as caught:
         resumed_run(copy)

@@ -50,7 +50,7 @@ class TradingVecEnv(VecEnv):
         self._reset_options()
         self._returns[:] = 0.0
         self._lengths[:] = 0
-        return observations
+        return np.ascontiguousarray(observations)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Note the actions (num_envs,) or (num_envs, 1)."""
@@ -58,7 +58,8 @@ class TradingVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Play one bar in every account."""
-        observations, rewards, terminated, truncated, info = self.env.step(self._actions)
+        apart, rewards, terminated, truncated, info = self.env.step(self._actions)
+        observations = np.ascontiguousarray(apart)  # where windows slide a network might round them by where they lie
         self._returns += rewards
         self._lengths += 1
         self._correct(rewards, self.env.core.simulator.outcomes)
