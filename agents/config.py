@@ -20,6 +20,7 @@ ALGORITHMS = ("ppo", "recurrent", *DISCRETE)
 UNUSED = {
     "ppo": ("lstm_hidden_size", "n_lstm_layers"),
     "recurrent": ("hold_probability",),
+    "qrdqn": ("cut_returns",),
 }  # fields of its section, by algorithm
 SECTIONS = ("ppo", "dqn")  # of a configuration, with the numbers of the algorithms
 KNOWN_ANSWER = re.compile(r"K[0-7]-[1-9]")  # symbols of rl_trader.known_answers.rows
@@ -151,7 +152,7 @@ class DQNConfig:
     """Bars that the agent looks ahead, in the place of gamma, which is 1 - 1 / horizon_bars then."""
     n_steps: int = 5
     """Bars of the return before the bootstrap."""
-    cut_returns: bool = False
+    cut_returns: bool = field(default=False, metadata=YOUNGER)
     """Let such a return end before a random action; of dqn alone."""
     train_freq: int = 4
     """Bars of every account between two updates."""

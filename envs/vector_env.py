@@ -30,8 +30,9 @@ class TradingVectorEnv(VectorEnv[Arrays, Arrays, Arrays]):
 
     ``info`` holds one array (num_envs,) for every field of what a step did, in USDT (see ``TradingEnv``). Observations,
     rewards and info arrays alternate between two sets of buffers: what a step returned stays valid until the step after
-    the next one, unless ``copy`` is set. Without ``copy`` nothing may be written into observations: those of a window
-    lie apart in a memory in which the window slides on, and a later step writes no more than what is new.
+    the next one, unless ``copy`` is set. Without ``copy`` nothing may be written into observations. Those of a window
+    longer than 2 bars are not C-contiguous then: they lie apart in a memory in which the window slides on, and a later
+    step writes no more than what is new.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]

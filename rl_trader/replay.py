@@ -35,6 +35,7 @@ from rl_trader.path import is_quiet, liquidated, walk_path
 from rl_trader.randomness import uniform
 from rl_trader.state import LIQUIDATED, RUINED, Bar, Costs, Order, Settings
 from rl_trader.threads import Counters, raise_begun
+from rl_trader.windows import NOWHERE
 
 ACCOUNTS_AHEAD: Final = 6  # whose market rows are fetched while an account is played
 
@@ -160,7 +161,8 @@ def _write_observation(
 ) -> None:
     """Write account ``i``'s observation: the feature rows of the window, oldest first, then the account part.
 
-    The rows that lie there already are left.
+    Of a window that has moved on by ``shift`` bars since it was written, and whose account has too, the rows that lie
+    there already are left.
     """
     width = features.shape[1]
     end = column + settings.window * width
@@ -234,6 +236,7 @@ def reset_accounts(
             state.last_bar = last_bar
             state.bars_held = 0
             state.symbol = episodes[row].symbol
+            newest[i] = NOWHERE
             _write_observation(
                 observations,
                 column,
@@ -310,6 +313,7 @@ def step_accounts(
         state = states[i]
         if state.bar >= state.last_bar:  # ended and not reset: it stands still
             outcomes[i].truncated = True
+            newest[i] = NOWHERE
             num_ended += 1
             continue
         terms = terms_table[state.symbol]

@@ -17,8 +17,9 @@ class Observations:
     Where they are written again every ``every`` bars and the window is longer than that, each account has room ahead of
     its window. ``advance`` moves all windows by ``every`` bars: of an account that has played as many bars since, only
     these are written, behind those that lie there already, and the account part behind them. All others are written
-    whole, among them every account when the room is used up. The rows of ``array`` are apart in memory then, and what
-    is written into them by others would be shown again.
+    whole: those that begin anew, and every account when the room is used up, which is in one step for all. The rows of
+    ``array`` are apart in memory then (it is not C-contiguous), and what is written into them by others would be shown
+    again.
 
     Args:
         num_accounts: Number of accounts.
@@ -38,7 +39,7 @@ class Observations:
         self.column = 0
         """Of ``memory``, where all windows begin."""
         self.newest = np.full(num_accounts, NOWHERE, np.int64)
-        """Bar that each account's window ends with."""
+        """Bar that each account's window ends with; ``NOWHERE`` where the next writing is to be whole."""
         self.array = self._view()
         self.written = self.written_of()
         """What the kernels of ``replay`` take: memory, column, shift and newest."""

@@ -92,6 +92,23 @@ def test_what_a_step_returned_is_valid_until_the_step_after_the_next() -> None:
         before, wanted = result, copying.step(action)
 
 
+def test_windows_are_handed_on_in_one_piece() -> None:
+    config = replace(CONFIG, features=("log_return_1", "hour_sin"), window=5)
+    apart, copying = (
+        TradingVectorEnv(NUM_ENVS, embedded_market_data(900, 3), config, copy=copy) for copy in (False, True)
+    )
+    env = TradingVecEnv(apart)
+    env.seed(21)
+    seen: Any = env.reset()
+    wanted, _ = copying.reset(seed=21)
+    for action in actions(40):
+        assert seen.flags.c_contiguous
+        assert seen.tobytes() == wanted.tobytes()
+        seen, *_ = env.step(action)
+        wanted, *_ = copying.step(action)
+    assert not apart.step(actions(1)[0])[0].flags.c_contiguous
+
+
 def test_a_seed_counts_once() -> None:
     env = TradingVecEnv(make())
     assert env.seed(7) == [7, 8, 9, 10]

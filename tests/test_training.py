@@ -113,6 +113,20 @@ def test_a_run_that_was_interrupted_twice_equals_one_that_was_not(
     assert_equal_runs(RunFolder.open(tmp_path / "cut"), whole_runs[algo].folder)
 
 
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_windows_that_slide_change_no_bit_of_a_run_that_was_interrupted(algo: Algo, tmp_path: Path) -> None:
+    def windowed(name: str) -> TrainConfig:
+        config = small_config(tmp_path, name, algo)
+        return replace(config, env=replace(config.env, features=("log_return_1", "hour_sin"), window=7))
+
+    whole = train_and_note(windowed("whole"))
+    run = new_run(windowed("cut"), "demo")
+    with pytest.raises(TrainingInterruptedError):
+        run.learn(press_ctrl_c_at(300))
+    resumed_run(run.folder.path).learn(lambda _done, _total: None)
+    assert_equal_runs(RunFolder.open(run.folder.path), whole.folder)
+
+
 @pytest.mark.parametrize("algo", ALGOS)
 def test_a_killed_run_goes_on_from_its_last_state_to_the_same_end(
     algo: Algo, whole_runs: dict[str, Whole], tmp_path: Path

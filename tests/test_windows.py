@@ -76,6 +76,38 @@ def test_a_step_writes_only_what_is_new() -> None:
     assert not (observations.array[:, 3:] == 9.0).any()
 
 
+def test_an_episode_that_begins_where_the_next_bars_would_be_is_shown_whole() -> None:
+    observed = observed_market(3, 8)
+    many = simulator(observed, 1)
+    many.seed(np.arange(NUM_ACCOUNTS))
+    observations, expected = many.new_observations(every=2), many.new_observations()
+    many.reset(observations)
+    observations.memory[:] = np.nan  # of another episode, which ended two bars before the next begins
+    observations.newest -= 2
+    many.reset(observations)
+    many.reset(expected)
+    assert observations.array.tobytes() == expected.array.tobytes()
+
+
+def test_an_account_that_has_stood_still_is_shown_whole() -> None:
+    observed = observed_market(3, 8)
+    many = simulator(observed, 1)
+    many.seed(np.arange(NUM_ACCOUNTS))
+    observations, expected = many.new_observations(every=1), many.new_observations()
+    many.reset(observations)
+    last = many.states["last_bar"].copy()
+    many.states["last_bar"] = many.states["bar"]
+    for _ in range(3):
+        many.step(np.zeros(NUM_ACCOUNTS), observations)
+    many.states["last_bar"] = last
+    many.step(np.zeros(NUM_ACCOUNTS), observations)  # a bar after the one that it has shown four steps before
+    whole = simulator(observed, 1)
+    whole.seed(np.arange(NUM_ACCOUNTS))
+    whole.reset(expected)
+    whole.step(np.zeros(NUM_ACCOUNTS), expected)
+    assert observations.array.tobytes() == expected.array.tobytes()
+
+
 @pytest.mark.parametrize("every", [None, 8, 9])
 def test_windows_that_would_be_new_as_a_whole_have_no_room_ahead(every: int | None) -> None:
     schema = observed_market(2, 8).schema

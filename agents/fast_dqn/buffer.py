@@ -212,8 +212,10 @@ class RingReplayBuffer(ReplayBuffer):
         Raises:
             KeyError, ValueError: If it is of another.
         """
-        for name in ("ring", "actions", "rewards", "ended", "terminated", "is_cut", "links"):
+        for name in ("ring", "actions", "rewards", "ended", "terminated", "links"):
             getattr(self, f"_{name}")[: len(state[name])] = state[name]
+        cut = state.get("is_cut", np.zeros(0, np.bool_))  # older states have none, when none was cut
+        self._is_cut[: len(cut)] = cut
         self._apart = np.array(state["apart"])
         pos, full, self._num_laps, self._num_apart = map(int, state["place"])
         self.pos, self.full = pos, bool(full)

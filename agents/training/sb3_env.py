@@ -22,6 +22,8 @@ def as_they_are(_rewards: NDArray[np.float64], _outcomes: NDArray[np.void]) -> N
 class TradingVecEnv(VecEnv):
     """A thin adapter: arrays are handed on, and only episodes that ended get an info of their own.
 
+    Observations of windows, which may lie apart, are handed on in one piece.
+
     An ended episode's info has ``terminal_observation``, ``TimeLimit.truncated`` and ``episode`` (``r`` sum of rewards,
     ``l`` bars, ``t`` seconds), as SB3 wants them.
     """
