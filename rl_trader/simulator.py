@@ -18,6 +18,7 @@ from rl_trader.kernels import records, without_lookup
 from rl_trader.ledger import Account
 from rl_trader.market import Period
 from rl_trader.observed_market import ObservedMarket
+from rl_trader.replay_reset import reset_accounts
 from rl_trader.replay_rule import play_rule
 from rl_trader.replay_targets import play_targets
 from rl_trader.state import EPISODE_DTYPE, OUTCOME_DTYPE, STATE_DTYPE
@@ -160,7 +161,7 @@ class Simulator:
         """Begin an episode in the accounts of ``which`` (num_accounts,), all by default."""
         chosen = np.ones(self.num_accounts, np.bool_) if which is None else which
         settings, terms = self._kernel_arrays
-        replay.reset_accounts(
+        reset_accounts(
             chosen,
             self._states,
             *observations.written,

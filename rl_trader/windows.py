@@ -1,11 +1,16 @@
-"""Where the observations of many accounts lie, so that a step need not write bars that the step before has written."""
+"""Where the observations of many accounts lie, and the kernel that writes one: no bar that lies there already."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_trader.decision import MarketState, account_part
+from rl_trader.intrinsics import copy_rows
+from rl_trader.kernels import inlined
+from rl_trader.ledger import Account, Brackets, Terms
 from rl_trader.observation import ObservationSchema
+from rl_trader.state import Settings
 
 NOWHERE: Final = -1
 WINDOWS_AHEAD: Final = 2  # memory before a window slides back to the begin, in windows
@@ -62,3 +67,40 @@ class Observations:
 
     def _view(self) -> NDArray[np.float32]:
         return self.memory[:, self.column : self.column + self._size]
+
+
+@inlined
+def write_observation(
+    observations: NDArray[np.float32],
+    column: int,
+    shift: int,
+    newest: NDArray[np.int64],
+    i: int,
+    account: Account,
+    t: int,
+    bars_held: int,
+    taker_fee: float,
+    bars: NDArray[np.void],
+    features: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    settings: Settings,
+    terms: Terms,
+    brackets: Brackets,
+) -> None:
+    """Write account ``i``'s observation: the feature rows of the window, oldest first, then the account part.
+
+    Of a window that has moved on by ``shift`` bars since it was written, and whose account has too, the rows that lie
+    there already are left.
+    """
+    width = features.shape[1]
+    end = column + settings.window * width
+    if t - newest[i] == shift and shift < settings.window:
+        copy_rows(features, t - shift + 1, shift, observations, i, end - shift * width)
+    else:
+        copy_rows(features, t - settings.window + 1, settings.window, observations, i, column)
+    newest[i] = t
+    bar = bars[t]
+    market = MarketState(bar.mark_close, float(bar.hours_to_funding), float(bar.last_funding_rate))
+    part = account_part(account, market, bars_held, taker_fee, settings.max_exposure, terms, brackets)
+    for j in range(columns.shape[0]):
+        observations[i, end + j] = part[columns[j]]
