@@ -225,6 +225,7 @@ def test_lines_are_chosen_by_name_or_by_its_beginning() -> None:
     assert [line.name for line in choose(lines, ["vector_env/window_32", "policy/"])] == [
         "vector_env/window_32/256",
         "vector_env/window_32/1024",
+        "vector_env/window_32/1024/copied",
         "vector_env/window_32/256/prototype",
         "vector_env/window_32/1024/prototype",
         "policy/predict",

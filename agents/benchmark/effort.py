@@ -33,3 +33,8 @@ class Effort:
     """Moments at which a stream is lost."""
     num_messages: int = 100_000
     """Messages of a burst."""
+
+    @property
+    def training_seconds(self) -> float:
+        """Length of a run of trainings, of which one is over in a few tenths of a second."""
+        return 3.0 * self.seconds

@@ -50,11 +50,12 @@ def config_hash(config: EnvConfig, terms: Sequence[ContractTerms]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def vector_env(effort: Effort, num_envs: int, *, window: int = 1, num_threads: int = 1) -> TradingVectorEnv:
+def vector_env(
+    effort: Effort, num_envs: int, *, window: int = 1, num_threads: int = 1, copy: bool = False
+) -> TradingVectorEnv:
     """Return a vector environment on the synthetic market, reset."""
-    env = TradingVectorEnv(
-        num_envs, bench_market(effort.num_bars, window), account_config(window), num_threads=num_threads, copy=False
-    )
+    market = bench_market(effort.num_bars, window)
+    env = TradingVectorEnv(num_envs, market, account_config(window), num_threads=num_threads, copy=copy)
     env.reset(seed=0)
     return env
 
@@ -73,7 +74,7 @@ def steps(effort: Effort, num_envs: int, *, window: int = 1, num_threads: int = 
 def single_steps(effort: Effort) -> Run:
     """Return steps of one account through ``gymnasium.make`` with random actions."""
     env = gymnasium.make(ENV_ID, market=bench_market(effort.num_bars), config=account_config())
-    return rate(_single_stepper(env), 1, effort.seconds)
+    return rate(_single_stepper(env), NUM_SINGLE_DRAWS, effort.seconds)
 
 
 @contextmanager
@@ -91,9 +92,9 @@ def against_cart_pole(effort: Effort, num_envs: int, num_threads: int = 1) -> It
 
 
 @contextmanager
-def against_copy(effort: Effort, num_envs: int, window: int) -> Iterator[Contest]:
-    """Vector environment on one thread beside copying its observations, and nothing else."""
-    env = vector_env(effort, num_envs, window=window)
+def against_copy(effort: Effort, num_envs: int, window: int, copy: bool = False) -> Iterator[Contest]:
+    """Vector environment on one thread, with ``copy`` or without, beside copying its observations and nothing else."""
+    env = vector_env(effort, num_envs, window=window, copy=copy)
     source, target = (env.core.simulator.new_observations().array for _ in range(2))
     yield Contest(
         subject=rate(stepper(env), num_envs, effort.seconds),
@@ -120,7 +121,7 @@ def single_env(effort: Effort) -> Iterator[Contest]:
     peer = gymnasium.make(CART_POLE)
     yield Contest(
         subject=single_steps(effort),
-        reference=rate(_single_stepper(peer), 1, effort.seconds),
+        reference=rate(_single_stepper(peer), NUM_SINGLE_DRAWS, effort.seconds),
         reference_name="gymnasium's CartPole-v1",
         config=account_hash(),
     )
@@ -146,13 +147,11 @@ def _single_stepper(env: gymnasium.Env[Any, Any]) -> Callable[[], None]:
     assert isinstance(env.action_space, gymnasium.spaces.Discrete)
     draws = np.random.default_rng(0).integers(0, env.action_space.n, NUM_SINGLE_DRAWS).tolist()
     env.reset(seed=0)
-    turn = 0
 
-    def step() -> None:
-        nonlocal turn
-        turn = (turn + 1) % NUM_SINGLE_DRAWS
-        _, _, terminated, truncated, _ = env.step(draws[turn])
-        if terminated or truncated:
-            env.reset()
+    def play() -> None:
+        for action in draws:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
 
-    return step
+    return play

@@ -65,6 +65,12 @@ ENVIRONMENT = (
         )
         for num_envs in (256, 1_024)
     ),
+    Line(
+        name="vector_env/window_32/1024/copied",
+        about="the same with observations of its own in every step",
+        unit=STEPS,
+        prepare=partial(environment.against_copy, num_envs=1_024, window=32, copy=True),
+    ),
 )
 
 PPO_SIZES: Final = {

@@ -61,7 +61,7 @@ def ppo(effort: Effort, config: PPOConfig) -> Run:
     accounts = vector_env(effort, config.num_envs, num_threads=step_threads(config.num_envs))
     train = TrainConfig(ppo=config, env=accounts.config, device=effort.device)
     model = make_model(train, TradingVecEnv(accounts))
-    return on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
+    return on_threads(_frames(model, config, effort), choose_threads(train))
 
 
 def _ppo_on_nothing(effort: Effort, config: PPOConfig) -> Run:
@@ -69,7 +69,7 @@ def _ppo_on_nothing(effort: Effort, config: PPOConfig) -> Run:
     still = StillVecEnv(config.num_envs, accounts.single_observation_space, accounts.single_action_space)
     train = TrainConfig(ppo=config, env=accounts.config, device=effort.device)
     model = make_model(train, cast(TradingVecEnv, still))
-    return on_threads(_frames(model, config, effort.num_rollouts), choose_threads(train))
+    return on_threads(_frames(model, config, effort), choose_threads(train))
 
 
 def _stock_ppo(effort: Effort, config: PPOConfig) -> Run:
@@ -83,7 +83,7 @@ def _stock_ppo(effort: Effort, config: PPOConfig) -> Run:
         policy_kwargs={"net_arch": list(config.net_arch), "activation_fn": nn.Tanh},
         device=effort.device,
     )
-    return _frames(model, config, effort.num_rollouts)
+    return _frames(model, config, effort)
 
 
 def _products(effort: Effort, config: PPOConfig) -> Run:
@@ -144,10 +144,10 @@ def on_threads(run: Run, num_threads: int) -> Run:
     return on_threads
 
 
-def _frames(model: BaseAlgorithm, config: PPOConfig, num_rollouts: int) -> Run:
-    frames = config.num_envs * config.n_steps * num_rollouts
+def _frames(model: BaseAlgorithm, config: PPOConfig, effort: Effort) -> Run:
+    frames = config.num_envs * config.n_steps * effort.num_rollouts
 
     def learn() -> None:
         model.learn(frames, reset_num_timesteps=False)
 
-    return rate(learn, frames, 0.0)
+    return rate(learn, frames, effort.training_seconds)

@@ -67,7 +67,11 @@ def _stock(effort: Effort, config: DQNConfig) -> DQN:
         batch_size=config.batch_size,
         train_freq=config.train_freq,
         gradient_steps=config.gradient_steps,
-        target_update_interval=config.target_update_interval,
+        gamma=config.discount,
+        target_update_interval=config.target_update_interval * config.num_envs,
+        exploration_fraction=config.exploration_fraction,
+        exploration_final_eps=config.exploration_final_eps,
+        max_grad_norm=config.max_grad_norm,
         policy_kwargs={"net_arch": list(config.net_arch), "activation_fn": nn.ReLU},
         device=effort.device,
     )
@@ -82,4 +86,4 @@ def _updates(model: BaseAlgorithm, config: DQNConfig, effort: Effort) -> Run:
     def learn() -> None:
         model.learn(frames, reset_num_timesteps=False)
 
-    return rate(learn, rounds * config.gradient_steps, 0.0)
+    return rate(learn, rounds * config.gradient_steps, effort.training_seconds)

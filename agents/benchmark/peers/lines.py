@@ -227,7 +227,7 @@ def _users_line(name: str, about: str, num_envs: int, in_processes: bool) -> Lin
         "gym-trading-env",
         "trading_env",
         "ppo",
-        f"stable_baselines3.PPO with its defaults on Gym-Trading-Env {about}",
+        f"stable_baselines3.PPO with its defaults (10 epochs, batch 64) on Gym-Trading-Env {about}",
         is_timed=False,
         num_envs=num_envs,
         in_processes=in_processes,
