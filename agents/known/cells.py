@@ -94,7 +94,7 @@ DQN: Final = DQNConfig(
 )
 OTHER_DQN: Final = {
     # As above.
-    "K2-2": replace(DQN, total_timesteps=4_000_000, gamma=0.999, n_steps=40, exploration_final_eps=0.05),
+    "K2-2": replace(DQN, total_timesteps=8_000_000, gamma=0.999, n_steps=40, exploration_final_eps=0.05),
 }
 DQN_REWARD_SCALE: Final = 0.02
 """Four times the deviation of a bar in K0 to K2. Of an error above 1 the loss takes the size and no longer the square:
