@@ -32,7 +32,8 @@ def _named(
     effort: Effort, about: str, start: Callable[..., AbstractContextManager[tuple[Run, str]]], is_timed: bool
 ) -> Iterator[tuple[Run, str]]:
     with start(seconds=effort.seconds) if is_timed else start() as (run, versions):
-        yield run, f"{about} ({versions})"
+        where = "" if effort.device == "cpu" else ", on the CPU"
+        yield run, f"{about} ({versions}{where})"
 
 
 def peer(
