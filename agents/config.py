@@ -12,7 +12,7 @@ from typing import Any, Literal
 from rl_trader.config import Assumptions, EnvConfig
 from rl_trader.errors import ConfigError
 from rl_trader.numeric import is_number
-from rl_trader.serialise import YOUNGER
+from rl_trader.serialise import SILENT, YOUNGER
 
 EMBEDDED = "EMBEDDED"
 DISCRETE = ("dqn", "qrdqn")  # algorithms that choose between levels
@@ -42,7 +42,7 @@ class MarketConfig:
     """Period that training never sees, UTC."""
     mirror: bool = False
     """Train on the mirror image of the bars too, in which what rose falls, funding and signals with it."""
-    scale_features: bool = field(default=True, metadata=YOUNGER)
+    scale_features: bool = field(default=True, metadata=SILENT)
     """Show an agent every feature less its mean over its deviation in training, not as it is."""
     feature_noise: float = field(default=0.0, metadata=YOUNGER)
     """Deviation of the noise that training adds to what it is shown of the market, 1 being a scaled feature's own."""
@@ -152,7 +152,7 @@ class DQNConfig:
     """Bars that the agent looks ahead, in the place of gamma, which is 1 - 1 / horizon_bars then."""
     n_steps: int = 5
     """Bars of the return before the bootstrap."""
-    cut_returns: bool = field(default=False, metadata=YOUNGER)
+    cut_returns: bool = field(default=False, metadata=SILENT)
     """Let such a return end before a random action; of dqn alone."""
     train_freq: int = 4
     """Bars of every account between two updates."""

@@ -22,7 +22,7 @@ from agents.run_folder import read_json
 from rl_trader.errors import CheckpointError
 from rl_trader.honesty import Trials
 from rl_trader.report import METRICS_FILE
-from rl_trader.serialise import to_json
+from rl_trader.serialise import to_chosen
 from rl_trader.statistics.overfitting import MIN_CONFIGURATIONS, Overfitting, backtest_overfitting
 
 TRIALS_FILE: Final = "trials.jsonl"
@@ -62,7 +62,7 @@ def configuration_hash(config: TrainConfig, **further: str) -> str:
         config: Of the run.
         further: What else was chosen, such as which checkpoint.
     """
-    chosen = {name: value for name, value in to_json(config).items() if name not in _NOT_PART}
+    chosen = {name: value for name, value in to_chosen(config).items() if name not in _NOT_PART}
     chosen["market"] = {name: value for name, value in chosen["market"].items() if name != "test"}
     chosen = without_other_learners(config, chosen)
     return hashlib.sha256(json.dumps([chosen, further], sort_keys=True).encode()).hexdigest()[:16]

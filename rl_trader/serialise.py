@@ -3,7 +3,7 @@
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
@@ -13,6 +13,9 @@ from rl_trader.numeric import shown
 
 YOUNGER: Final = MappingProxyType({"is_younger": True})
 """Metadata of a field that configurations of before it may lack; it has its default there."""
+
+SILENT: Final = MappingProxyType({"is_younger": True, "is_silent": True})
+"""Metadata of such a field that ``to_chosen`` leaves out at its default, so that older hashes stay as they are."""
 
 T = TypeVar("T")
 
@@ -24,6 +27,18 @@ def to_json(value: object) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def to_chosen(value: object) -> Any:  # noqa: ANN401 - JSON
+    """Return a configuration as ``to_json`` does, without the silent fields that have their default."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return to_json(value)
+    said = [field for field in fields(value) if not _is_left_out(field, getattr(value, field.name))]
+    return {field.name: to_chosen(getattr(value, field.name)) for field in said}
+
+
+def _is_left_out(field: Field[Any], value: object) -> bool:
+    return bool(field.metadata.get("is_silent")) and value == field.default
 
 
 def from_json(kind: type[T], data: Mapping[str, Any], where: str) -> T:

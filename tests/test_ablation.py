@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.config import PPOConfig
 from agents.known.ablation import ABLATION, ablation_cells, ablation_table
 from agents.known.cells import Cell, CellScore, cell_config
 from agents.known.variants import CHOSEN, SAYS, VARIANTS
@@ -42,8 +43,11 @@ def test_every_variant_changes_what_it_says_and_is_said_in_words() -> None:
     assert made["untaught"].ppo.hold_probability == 0.0
     assert not made["flat-start"].env.episode.random_position
     assert not made["no-mirror"].market.mirror
-    few = made["few-accounts"].ppo
-    assert (few.num_envs * 8, few.batch_size * 8) == (chosen.ppo.num_envs, chosen.ppo.batch_size)
+    few, preset = made["few-accounts"].ppo, made["preset"].ppo
+    assert few == replace(chosen.ppo, num_envs=chosen.ppo.num_envs // 8)
+    assert few.num_envs * few.n_steps == few.batch_size
+    assert preset == replace(PPOConfig(), total_timesteps=preset.total_timesteps, net_arch=preset.net_arch)
+    assert not made["preset"].market.denoise_rewards
 
 
 def test_the_cells_of_the_chosen_settings_are_those_of_the_known_answers() -> None:
@@ -51,7 +55,7 @@ def test_the_cells_of_the_chosen_settings_are_those_of_the_known_answers() -> No
     assert len(cells) == len(VARIANTS) * 4 * 2
     assert cells[0] == Cell(row="K0-1", algo="ppo", seed=0)
     assert cells[0].name == "K0-1-ppo-0"
-    assert cells[-1].name == "K3-4-ppo-1-no-mirror"
+    assert cells[-1].name == "K3-4-ppo-1-preset"
 
 
 def test_the_table_has_mean_and_worst_seed_and_exposure_where_nothing_is_to_be_had() -> None:

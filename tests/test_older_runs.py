@@ -1,6 +1,7 @@
 """Runs that an earlier version has written are read by this one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from gymnasium import spaces
 
 from agents.config import DQNConfig, MarketConfig, PPOConfig, TrainConfig
 from agents.fast_dqn.buffer import RingReplayBuffer
-from rl_trader.serialise import from_json, to_json
+from agents.trials import configuration_hash
+from rl_trader.serialise import from_json, to_chosen, to_json
 
 # What the folders of the first runs hold. Fields may join the configuration, but no run must be asked for them.
 FIRST = {
@@ -37,6 +39,15 @@ def test_a_configuration_without_the_fields_that_joined_later_has_their_defaults
     assert config.market == MarketConfig()
     assert config.ppo == PPOConfig()
     assert config.dqn == DQNConfig()
+
+
+def test_a_field_that_joined_silently_changes_no_hash_at_its_default() -> None:
+    config = TrainConfig(algo="dqn", runs=Path("runs"), name="run")
+    cut = replace(config, dqn=replace(config.dqn, cut_returns=True))
+    assert "cut_returns" not in to_chosen(config)["dqn"]
+    assert to_chosen(cut)["dqn"]["cut_returns"] is True
+    assert to_chosen(config) | {"dqn": None} == to_chosen(cut) | {"dqn": None}
+    assert configuration_hash(config) != configuration_hash(cut)
 
 
 def test_a_replay_buffer_without_cuts_is_one_of_which_nothing_was_cut() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.recorded.cells import MARKETS, RealResults, cells_of, run_real_results, write_result
+from agents.recorded.cells import MARKETS, SEEDS, RealResults, cells_of, run_real_results, write_result
 from agents.recorded.groups import read_groups
 from agents.recorded.page import page_text, write_page
 from agents.trials import trials_of
@@ -48,6 +48,17 @@ def real(folder: Path, **changes: Any) -> RealResults:
         walk=WalkForwardConfig(folds=2, holdout=0.2),
     )
     return replace(own, **changes)
+
+
+def test_the_recorded_files_are_of_the_configurations_of_today() -> None:
+    folder = REPO / "docs" / "real-results"
+    steps = {"ppo": 1_500_000, "dqn": 400_000}  # the command's own
+    real = RealResults(configs=MARKETS, seeds=SEEDS, steps=steps, results=folder, runs=REPO / "runs")
+    cells = cells_of(real)
+    assert len(cells) == 72
+    for cell in cells:
+        facts = json.loads(cell.path.read_text())
+        assert {name: facts[name] for name in cell.facts} == cell.facts
 
 
 @pytest.fixture(scope="module")

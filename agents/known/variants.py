@@ -46,8 +46,12 @@ def _unscaled(config: TrainConfig) -> TrainConfig:
 
 
 def _few_accounts(config: TrainConfig) -> TrainConfig:
-    ppo: PPOConfig = config.ppo
-    return replace(config, ppo=replace(ppo, num_envs=ppo.num_envs // 8, batch_size=ppo.batch_size // 8))
+    return replace(config, ppo=replace(config.ppo, num_envs=config.ppo.num_envs // 8))
+
+
+def _preset(config: TrainConfig) -> TrainConfig:
+    ppo = replace(PPOConfig(), total_timesteps=config.ppo.total_timesteps, net_arch=config.ppo.net_arch)
+    return _no_mirror(_noisy(_long_episodes(replace(config, ppo=ppo))))
 
 
 VARIANTS: Final[dict[str, Variant]] = {
@@ -65,6 +69,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     "unscaled": _unscaled,
     "raw-reward": _raw_reward,
     "no-mirror": _no_mirror,
+    "preset": _preset,
 }
 """By name, of PPO with discrete actions."""
 
@@ -79,10 +84,11 @@ SAYS: Final[dict[str, str]] = {
     "gamma-0.98": "gamma 0.98",
     "no-entropy": "no entropy bonus",
     "tanh": "networks of tanh, not ReLU",
-    "few-accounts": "64 accounts and batches of 512, not 512 and 4,096: eight times as many updates",
+    "few-accounts": "64 accounts, not 512: eight times as many rollouts, each of one batch",
     "unscaled": "signals as they are, not in units of their deviation",
     "raw-reward": "rewards as they are, not in units of a bar's volatility",
     "no-mirror": "without the mirror image of the bars",
+    "preset": "all as in the presets of recorded markets: noise, no mirror image, 512 bars an episode, PPO's defaults",
 }
 """What changes, in words."""
 
