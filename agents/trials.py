@@ -114,9 +114,16 @@ def trials_of(runs: Path) -> list[Trial]:
 
 def count_trials(trials: Sequence[Trial]) -> Trials:
     """Return how many configurations were tried in a scope, and how their Sharpe ratios vary, seeds averaged."""
-    by_configuration = _by_configuration(trials)
-    means = [float(np.mean([trial.sharpe or 0.0 for trial in of_seeds])) for of_seeds in by_configuration.values()]
+    means = list(mean_sharpes(trials).values())
     return Trials(len(means), float(np.std(means, ddof=1)) if len(means) > 1 else 0.0)
+
+
+def mean_sharpes(trials: Sequence[Trial]) -> dict[str, float]:
+    """Return the mean Sharpe ratio of each configuration's trials, 0 for those that have none."""
+    return {
+        configuration: float(np.mean([trial.sharpe or 0.0 for trial in of_seeds]))
+        for configuration, of_seeds in _by_configuration(trials).items()
+    }
 
 
 def overfitting_of(

@@ -41,7 +41,7 @@ def main() -> int:
         print(json.dumps(rows, indent=1))
     else:
         _print_table(rows)
-        print(f"runs: {arguments.runs} (each with policy_map.png; tensorboard --logdir {arguments.runs})")
+        print(f"runs: {arguments.runs} (policy_map.png in each; tensorboard --logdir {arguments.runs})")
     return 0
 
 

@@ -43,7 +43,7 @@ from scripts import known_answers
 from tests.called_scripts import Answer, script_caller
 
 SMALL = 1e-3  # returns and costs this much smaller leave the textbook's reward: no drift, no cost of the cost
-ONE_OF_EACH = ("K0-1", "K1-2", "K2-1", "K3-2", "K4-1", "K5-1", "K6-2", "K7-2")
+ONE_OF_EACH = ("K0-1", "K1-2", "K2-1", "K3-2", "K3-4", "K4-1", "K4-2", "K5-1", "K6-2", "K7-2")
 
 
 # ---- Solutions
@@ -60,7 +60,9 @@ ONE_OF_EACH = ("K0-1", "K1-2", "K2-1", "K3-2", "K4-1", "K5-1", "K6-2", "K7-2")
         (FundingTelegraph(rate=1e-6, flip=0.1, sigma=5e-6, taker_fee=5e-7), 1.125e-4, 1e-3),
         (FundingTelegraph(rate=1e-7, flip=0.05, sigma=5e-6, taker_fee=5e-7), 6.25e-6, 1e-3),
         (FundingTelegraph(rate=1e-7, flip=0.2, sigma=5e-6, taker_fee=5e-7), 0.0, 1e-3),
-        # Dynamic programs on grids of their own: 1.0877e-3 and 1.2084e-3.
+        # Dynamic programs on grids of their own.
+        (MeanReversion(phi=0.99, sigma=0.003 * SMALL, taker_fee=5e-4 * SMALL), 1.5620e-4, 5e-3),
+        (MeanReversion(phi=0.99, sigma=0.003 * SMALL, taker_fee=2e-3 * SMALL), 1.3568e-4, 5e-3),
         (MeanReversion(phi=0.95, sigma=0.01 * SMALL, taker_fee=2e-3 * SMALL), 1.0877e-3, 1e-3),
         (MeanReversion(phi=0.95, sigma=0.01 * SMALL, taker_fee=5e-4 * SMALL), 1.2084e-3, 1e-3),
         # Bayes filter and a dynamic program on the belief.
@@ -108,14 +110,16 @@ def test_the_no_trade_band_earns_what_the_quadratic_reward_says(cost: float, gro
     assert market.solve().score.growth_per_bar / market.unit == pytest.approx(growth, rel=5e-3)
 
 
-def test_linear_impact_approaches_the_closed_form_from_above_since_a_flip_is_two_orders() -> None:
-    phi, kappa, aversion = 0.9, 5.0, 1.0
+@pytest.mark.parametrize(("phi", "kappa", "aversion", "growth"), [(0.9, 5.0, 1.0, 1.8928), (0.95, 10.0, 0.5, 7.1225)])
+def test_linear_impact_approaches_the_closed_form_from_above_since_a_flip_is_two_orders(
+    phi: float, kappa: float, aversion: float, growth: float
+) -> None:
     a = (-aversion + np.sqrt(aversion**2 + 4 * kappa * aversion)) / 2
     d = aversion + kappa + a
     b = kappa / (d - kappa * phi)
     closed_form = 0.5 / (1 - phi**2) * (1 + b * phi) ** 2 / d
-    assert closed_form == pytest.approx(1.8928, abs=1e-4)
-    market = LinearImpact(kappa=kappa, scale=1e-3)
+    assert closed_form == pytest.approx(growth, abs=1e-4)
+    market = LinearImpact(phi=phi, kappa=kappa, risk_aversion=aversion, scale=1e-3, max_exposure=16.0)
     assert closed_form < market.solve().score.growth_per_bar / market.unit < 1.03 * closed_form
     # Where the impact is nothing there is nothing to save by two orders.
     free = LinearImpact(kappa=1e-9, scale=1e-3)

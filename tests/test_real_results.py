@@ -135,6 +135,19 @@ def test_the_configurations_that_were_tested_are_counted(made: Path) -> None:
     assert json.loads((made / "real-results" / "embedded-trials.json").read_text())["num"] == 2
 
 
+def test_what_was_tried_before_stays_counted_where_the_registry_is_another(made: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(made / "real-results", tmp_path / "real-results")
+    path = copied / "embedded-trials.json"
+    counted = json.loads(path.read_text())
+    assert counted["num"] == len(counted["tried"]) == 2
+    path.write_text(json.dumps(counted | {"tried": {**counted["tried"], "of before": 0.5}}))
+    run_real_results(real(tmp_path), lambda _line: None)
+    again = json.loads(path.read_text())
+    assert again["num"] == 3
+    assert again["tried"] == {**counted["tried"], "of before": 0.5}
+    assert again["deviation"] == pytest.approx(np.std(list(again["tried"].values()), ddof=1))
+
+
 # ---- The page
 
 

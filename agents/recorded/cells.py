@@ -20,7 +20,7 @@ from agents.pool import run_tasks
 from agents.presets import BTCUSDT_30M, MAJORS_4H
 from agents.run_folder import RunFolder, read_json
 from agents.searching.searches import alone_in
-from agents.trials import Scope, Trial, configuration_hash, count_trials, register
+from agents.trials import Scope, Trial, configuration_hash, count_trials, mean_sharpes, register
 from agents.walking.fold_tests import FoldTest, Tested, baseline_returns, play_fold_test, tested_alone
 from agents.walking.walk_forward import Report, WalkForwardConfig, fold_market, make_plan
 from rl_trader.errors import CheckpointError, ConfigError
@@ -267,7 +267,10 @@ def _plain(config: TrainConfig, market: MarketConfig) -> dict[str, list[float]]:
 
 
 def _count_trials(real: RealResults, market: str, cells: Sequence[RealCell]) -> None:
-    """Count what was tested on a market in the registry, and write the count beside the results."""
+    """Count what was tested on a market, and write count and Sharpe ratios beside the results.
+
+    What is written there already stays counted: a registry may be another one than that of before.
+    """
     scope = Scope(
         real.configs[market].market.symbols,
         real.configs[market].market.interval,
@@ -286,7 +289,11 @@ def _count_trials(real: RealResults, market: str, cells: Sequence[RealCell]) -> 
             sharpe=None if sharpe is None else sharpe.ratio,
         )
         trials = register(real.runs, trial)
-    write_result(trials_path(real.results, market), {"market": market, **asdict(count_trials(trials))})
+    path = trials_path(real.results, market)
+    tried = read_json(path).get("tried", {}) if path.is_file() else {}
+    known = {trial.configuration for trial in trials}
+    trials += [Trial(scope, name, "", 0, sharpe) for name, sharpe in tried.items() if name not in known]
+    write_result(path, {"market": market, **asdict(count_trials(trials)), "tried": mean_sharpes(trials)})
 
 
 def by_fold(results: Sequence[Tested]) -> list[list[Tested]]:

@@ -252,8 +252,9 @@ def _stress_table(groups: Sequence[Group]) -> str:
         for name in dict.fromkeys(name for column in columns for name in column)
     ]
     words = (
-        "\nTotal return of all tests, mean of the seeds. Other fees, slippage, funding and a bar's delay are asked of"
-        " the decisions that were made; in mirrored prices the policies decide anew.\n"
+        "\nTotal return of all tests, mean of the seeds' (above, that of the mean of their days). Other fees, slippage,"
+        " funding and a bar's delay are asked of the decisions that were made; in mirrored prices the policies decide"
+        " anew.\n"
     )
     return _table(("", *(group.algo.upper() for group in groups)), rows) + words
 
