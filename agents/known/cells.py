@@ -98,7 +98,9 @@ OTHER_DQN: Final = {
 }
 DQN_REWARD_SCALE: Final = 0.02
 """Four times the deviation of a bar in K0 to K2. Of an error above 1 the loss takes the size and no longer the square:
-the fees of a flip, which are rare and dear, would count for less than they cost. In K2-2 nothing is dear."""
+the fees of a flip, which are rare and dear, would count for less than they cost."""
+OTHER_DQN_REWARD_SCALE: Final[dict[str, float | None]] = {"K2-2": None}
+"""Where nothing is dear; None is fitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +193,7 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
         env=replace(
             market.env_config(),
             episode=EpisodeConfig(episode_bars=EPISODE_BARS),
-            reward_scale=DQN_REWARD_SCALE if cell.algo in DISCRETE and cell.row != "K2-2" else None,
+            reward_scale=_reward_scale(cell),
         ),
         ppo=_ppo_config(cell),
         dqn=OTHER_DQN.get(cell.row, DQN),
@@ -201,6 +203,10 @@ def cell_config(cell: Cell, runs: Path) -> TrainConfig:
         return config
     learner = replace(config.learner, total_timesteps=cell.steps)
     return replace(config, **{config.section: learner})  # type: ignore[arg-type]  # of its kind
+
+
+def _reward_scale(cell: Cell) -> float | None:
+    return OTHER_DQN_REWARD_SCALE.get(cell.row, DQN_REWARD_SCALE) if cell.algo in DISCRETE else None
 
 
 def _ppo_config(cell: Cell) -> PPOConfig:
