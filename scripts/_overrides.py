@@ -61,7 +61,7 @@ def _one_sentence(box: str, help_command: str) -> str:
     begin = is_rule.index(False) if False in is_rule else len(body)
     end = is_rule.index(True, begin) if True in is_rule[begin:] else len(body)
     said = " ".join(body[begin:end]).rstrip(".:").replace(". ", "; ") or "an argument cannot be read"
-    proposed = list(dict.fromkeys(line.split()[0] for line in body if re.match(r"--\w", line)))
+    proposed = list(dict.fromkeys(line.split()[0].rstrip(",") for line in body if re.match(r"--\w", line)))
     hint = f"did you mean {' or '.join(proposed[:3])}? " if "nrecognized" in said and proposed else ""
     said = said[0].lower() + said[1:]
     return f"{said}; {hint}`{help_command}` lists the fields"

@@ -301,6 +301,7 @@ BAD_LINES: list[tuple[Sequence[str], Sequence[str]]] = [
     (["nosuch"], ["unknown preset 'nosuch'", "demo, btcusdt-30m, btcusdt-4h, majors-4h"]),
     (["demo", "--algo", "sac"], ["'sac'", "'ppo', 'dqn'"]),
     (["demo", "--algoo", "ppo"], ["unrecognized options: --algoo, ppo; did you mean --algo? `"]),
+    (["demo", "--dqn.cut-return"], ["did you mean --dqn.cut-returns? `"]),
     (["demo", "--ppo.foo", "3"], ["--ppo.foo", "--help"]),
     (["demo", "--seed"], ["--seed"]),
     (["demo", "--seed", "x"], ["--seed", "'x'"]),
